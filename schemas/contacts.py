@@ -1,4 +1,4 @@
-"""Telephone numbers and web addresses as customers write them.
+"""Telephone numbers, web addresses and texts as customers write them.
 
 A message that holds a request (a page's source, a plan) is read with the context `STORED`. Its contacts are those
 that an earlier release accepted, so only a new request's are checked in full.
@@ -27,6 +27,8 @@ _DIALLED = re.compile(r"0[1-9][0-9]{8,9}|\+81[1-9][0-9]{8,9}|\+(?!81)[1-9][0-9]{
 _INLAND_ZERO = re.compile(r"^(\(?(?:\+|00)[0-9]{1,3}\)?[ -]*)\(0\)|^(\(?(?:\+|00)81[^0-9]*)0")
 # joiners are parts of some scripts' words and of emoji
 _JOINERS = "\u200c\u200d"
+# letters and signs without a shape
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 _LABEL, _LONGEST_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"), 253
 
 
@@ -93,5 +95,18 @@ def _is_host(host: str) -> bool:
     return sum(map(len, labels)) + len(labels) <= _LONGEST_HOST and all(map(_LABEL.fullmatch, labels))
 
 
+def _seen(value: object, info: ValidationInfo) -> object:
+    """Return an empty text for a text without any letter or sign that a reader sees."""
+    if not isinstance(value, str) or info.context == STORED or any(map(_is_seen, value)):
+        return value
+    return ""
+
+
+def _is_seen(letter: str) -> bool:
+    return unicodedata.category(letter)[0] in "LNPS" and letter not in _BLANKS
+
+
 HttpUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
 Phone = Annotated[str, BeforeValidator(_phone), Field(max_length=30, pattern=r"^[0-9+() -]*$")]
+# after the field's length, so that the length is that of the text that readers see
+SEEN = BeforeValidator(_seen)

@@ -7,7 +7,7 @@ from math import isclose
 from typing import Annotated, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from schemas.generation import LpId, Model, TenantId
 
@@ -91,11 +91,19 @@ class StopOrder(Model):
     """An order to end an experiment, with the state that a person saw.
 
     `intent`: to `stop` the experiment while it runs, or to `take_back` its winner. An order without these fields is for
-    the state that it meets.
+    the state that it meets. Unknown fields are refused: a misspelt name would make such an order.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     experiment_id: UUID | None = None
     intent: Literal["stop", "take_back"] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.experiment_id is None) != (self.intent is None):
+            raise ValueError("give both experiment_id and intent, or neither")
+        return self
 
 
 class Refused(Model):

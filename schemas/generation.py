@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from schemas.bounds import MOST_MESSAGE, check_json
-from schemas.contacts import STORED, HttpUrl, Phone
+from schemas.contacts import SEEN, STORED, HttpUrl, Phone
 from schemas.errors import DecodeError
 from schemas.heatmap import LP_ID_PATTERN
 
@@ -50,9 +50,9 @@ LONGEST_BRIEF = 300
 # the way by which a request came in; a page that was made before this was recorded has none
 Door = Literal["studio", "command", "api"]
 
-Word = Annotated[str, Field(min_length=1, max_length=50)]
-Line = Annotated[str, Field(min_length=1, max_length=200)]
-Text = Annotated[str, Field(min_length=1, max_length=1_000)]
+Word = Annotated[str, Field(min_length=1, max_length=50), SEEN]
+Line = Annotated[str, Field(min_length=1, max_length=200), SEEN]
+Text = Annotated[str, Field(min_length=1, max_length=1_000), SEEN]
 Micro = Annotated[int, Field(ge=0)]
 LpId = Annotated[str, Field(pattern=LP_ID_PATTERN)]
 TenantId = Annotated[str, Field(pattern=TENANT_PATTERN)]
@@ -75,7 +75,7 @@ class Model(BaseModel):
 class Business(Model):
     """The business that the page is for. Its values fill slots of the page; no model sees them."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=100), SEEN]
     phone: Phone | None = None
     address: Line | None = None
     url: HttpUrl | None = None
@@ -90,7 +90,7 @@ class Price(Model):
 
     label: Line
     yen: Annotated[int, Field(ge=0, le=10**12)] | None = None
-    text: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+    text: Annotated[str, Field(min_length=1, max_length=60), SEEN] | None = None
 
     @model_validator(mode="before")
     @classmethod

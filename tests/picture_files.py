@@ -30,13 +30,13 @@ def logo(width: int, height: int, ink: str = "black") -> Image.Image:
     return image
 
 
-def turned(image: Image.Image, orientation: int) -> bytes:
-    """Return a JPEG with an orientation, a camera and a place in its EXIF data."""
+def turned(image: Image.Image, orientation: int, kind: str = "JPEG", **options: Any) -> bytes:
+    """Return a file with an orientation, a camera and a place in its EXIF data."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     exif[0x010F] = "SECRETCAMERA"
     exif.get_ifd(0x8825)[2] = (35.0, 39.0, 29.0)
-    return encoded(image, "JPEG", exif=exif, comment=b"SECRETCOMMENT")
+    return encoded(image, kind, exif=exif, comment=b"SECRETCOMMENT", **options)
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
@@ -82,8 +82,12 @@ def with_steps(image: Image.Image, steps: int) -> bytes:
 
 def with_profile(image: Image.Image) -> bytes:
     """Return a JPEG with the profile of sRGB."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return encoded(image, "JPEG", quality=95, icc_profile=profile)
+    return encoded(image, "JPEG", quality=95, icc_profile=srgb())
+
+
+def srgb() -> bytes:
+    """Return the colour profile of sRGB."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def many_scans(count: int) -> bytes:

@@ -94,3 +94,8 @@ def secret_of(given: str, token_digests: Iterable[str]) -> bytes:
     Redis holds none of these hashes.
     """
     return (given or "lpstream studio:" + ",".join(sorted(token_digests))).encode()
+
+
+def form_token_before(name: str) -> str:
+    """Return the form token of the release before, for a rolling update. Remove it in the next release."""
+    return hmac.new(name.encode(), b"form", hashlib.sha256).hexdigest()[:32]

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raise it also when rules read the same fields in another way: a purpose, a trade, a kind of shop.
-PROMPT_VERSION = 5
+PROMPT_VERSION = 6
 LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 # a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120

@@ -19,7 +19,7 @@ OWN = ("name", "say", "pattern")
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A class of keywords: its words and their pattern, its trades, and its sentence for each trade.
+    """A class of keywords: its words and their pattern, its trades, and its sentences by trade or kind.
 
     A `licensed` class exists only for professions that only their members may practise.
     """
@@ -58,16 +58,19 @@ def _class(table: dict[str, Any]) -> Class:
     )
 
 
-def opening(trade: str, keywords: Sequence[str], licensed: bool = False) -> str:
+def opening(trade: str, keywords: Sequence[str], licensed: bool = False, kind: str | None = None) -> str:
     """Return a sentence for the readers whom the keywords mean; empty if no class fits.
 
     Keywords of one class are joined; keywords of other classes stay out of it. `licensed` says that the trade is a
-    profession that only its members may practise.
+    profession that only its members may practise. A sentence of the `kind` of shop goes before that of the trade.
     """
     usable = [one for one in classes() if licensed or not one.licensed]
     for first in keywords:
         one = next((one for one in usable if one.has(first, trade)), None)
-        if one is None or not (sentence := one.sentences.get(trade, one.sentences[""])):
+        if one is None:
+            continue
+        name = next((name for name in (kind, trade) if name and name in one.sentences), "")
+        if not (sentence := one.sentences[name]):
             continue
         same = [first] if one.single else [word for word in keywords if one.has(word, trade)]
         return sentence.format("や".join(same[:MOST]))

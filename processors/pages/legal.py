@@ -4,7 +4,7 @@ import re
 
 from processors.pages.calls import sells
 from processors.pages.facts import given_of, known, phone_of, terms_of, ways_of
-from processors.pages.licences import licences_of
+from processors.pages.licences import licences_of, unanswered
 from processors.pages.lint import groups_of, unlawful
 from processors.pages.prices import doubtful_prices
 from processors.pages.purposes import RECRUIT
@@ -68,7 +68,7 @@ def page_warnings(request: GenerationRequest, brief: Brief) -> list[Warning_]:
         **(_missing_of_work(request) if brief.purpose == RECRUIT else {}),
         **_missing_of_treatments(request),
     }
-    licences = [] if request.facts.licences else licences_of(request.industry, sells(request, brief))
+    licences = unanswered(licences_of(request.industry, sells(request, brief)), request.facts.licences)
     return [
         *_trade_warnings(request),
         *_own_words(request),

@@ -43,13 +43,27 @@ _ONLINE = re.compile(
     )
 )
 
+# a number of some licence: 第123号, 許可番号 45678, 30512345; no year, no count and no number for taxes
+_NUMBER = re.compile(
+    as_hiragana(
+        "第[ a-z-]*[0-9][0-9-]*号|[0-9-]{5,}|(?:番号|許可|登録|免許|届出|認定)[^0-9年]{0,15}[0-9]{2,}(?![0-9]*年)"
+    )
+)
+_TAXES = re.compile(as_hiragana("適格請求書|インボイス|法人番号|(?<![a-z])t[0-9]{13}"))
+_DIGIT = re.compile("[0-9〇一二三四五六七八九十]")
+
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """A licence to show: its words for the customer, its law, and the names of the trades that need it."""
+    """A licence to show: its words for the customer, its law, and the names of the trades that need it.
+
+    `answer` finds its name or form in a given licence. A `numbered` licence needs a digit, too.
+    """
 
     shows: str
     law: str
+    answer: re.Pattern[str]
+    numbered: bool
     names: tuple[re.Pattern[str], ...]
     others: tuple[re.Pattern[str], ...]
     sold: bool
@@ -81,6 +95,24 @@ def licences_of(industry: str, sells: bool) -> list[Licence]:
     ]
 
 
+def unanswered(asked: list[Licence], given: list[str]) -> list[Licence]:
+    """Return the licences that no given text names.
+
+    A number without the name of any licence answers for one that is left, if there is such a number for each.
+    """
+    texts = [typed(text) for text in given]
+    names = [[one for one in _listed() if one.answer.search(text)] for text in texts]
+    left = [
+        one
+        for one in asked
+        if not any(
+            one in named and (not one.numbered or _DIGIT.search(text)) for text, named in zip(texts, names, strict=True)
+        )
+    ]
+    bare = [text for text, named in zip(texts, names, strict=True) if not named and _NUMBER.search(text)]
+    return left if sum(_TAXES.search(text) is None for text in bare) < len(left) else []
+
+
 def _is_served(text: str, kana: str, end: int) -> bool:
     """Return whether another business serves the trade whose name ends here: 不動産システム."""
     following = _NEXT.search(text, end)
@@ -99,6 +131,8 @@ def _listed() -> tuple[Licence, ...]:
         Licence(
             shows=entry["shows"],
             law=entry["law"],
+            answer=re.compile(as_hiragana(entry["answer"])),
+            numbered=entry.get("numbered", True),
             names=tuple(_whole(typed(word)) for word in entry["words"]) + compiled(entry.get("patterns", [])),
             others=compiled(entry.get("not", [])),
             sold=entry.get("sold", False),

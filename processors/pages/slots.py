@@ -7,6 +7,7 @@ from markupsafe import Markup, escape
 
 from processors.pages.keywords import opening
 from processors.pages.trades import trade_of
+from processors.pages.words import kind_of
 from processors.text import cut, emphasised, shown
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
 from schemas.generation import GenerationRequest, Model
@@ -33,7 +34,8 @@ def topics(request: GenerationRequest) -> list[str]:
 def slots(request: GenerationRequest) -> dict[str, str]:
     """Return the value of each slot: the name, and a sentence with the keywords where one fits."""
     trade = trade_of(request.industry)
-    first = opening(trade.design, topics(request), trade.licensed)
+    kind = kind_of(trade.design, request.industry, request.keywords)
+    first = opening(trade.design, topics(request), trade.licensed, kind)
     return {NAME_SLOT: shown(request.business.name), TOPIC_SLOT: first}
 
 

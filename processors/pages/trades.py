@@ -55,6 +55,7 @@ class TradeMatch:
     """The trade of an industry: design, groups of rules, the reason, whether the list has it.
 
     `sells` is one of `purposes.LEVELS`. A `licensed` trade is a profession that only its members may practise.
+    `kind` is the kind of shop of a trade that no word of a kind names.
     """
 
     design: str
@@ -63,6 +64,7 @@ class TradeMatch:
     known: bool
     sells: str = SOME
     licensed: bool = False
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Row:
     licensed: bool = False
     yields: frozenset[str] = frozenset()
     alone: bool = False
+    kind: str | None = None
 
     def yields_to(self, other: "Row") -> bool:
         """Return whether a name of the other row decides the design before this row's."""
@@ -113,6 +116,7 @@ def _listed() -> tuple[dict[str, list[tuple[Row, str, "Name"]]], list[tuple[Row,
             licensed=entry.get("licensed", False),
             yields=frozenset(entry.get("yields", ())),
             alone=entry.get("alone", False),
+            kind=entry.get("kind"),
         )
         for name in entry["names"]:
             names.setdefault(typed(name)[0], []).append((row, name, name_of(typed(name))))
@@ -197,7 +201,7 @@ def trade_of(industry: str) -> TradeMatch:
     if MEDICAL not in groups:
         groups |= {LAY}
     reason = f"the industry contains {last.name}"
-    return TradeMatch(row.design, groups, reason, known=True, sells=row.sells, licensed=row.licensed)
+    return TradeMatch(row.design, groups, reason, True, row.sells, row.licensed, row.kind)
 
 
 def _served(named: Named, words: Spelt) -> bool:

@@ -108,7 +108,7 @@ def _decoded(body: bytes) -> Image.Image:
             _check_size(*file.size, MOST_PIXELS[name])
             scale = 1.5 * LONGEST_SIDE / max(file.size)
             file.draft(None, (round(file.width * scale), round(file.height * scale)))
-            image = _upright(_in_srgb(_small(file)))
+            image = _in_srgb(_upright(_small(file)))  # the change of colours drops the orientation
     except DecodeError:
         raise
     except Image.DecompressionBombError as error:

@@ -103,18 +103,20 @@ def kinds() -> dict[str, Kind]:
 
 
 def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
-    """Return the name of the kind that the industry names, or else a keyword; None for no known kind.
+    """Return the name of the kind that the industry names, or else a keyword, or else the list of trades.
 
-    The generic design holds trades that have nothing in common, so there a keyword says nothing about a known one: an
-    insurance agency with the keyword 自動車 repairs no cars. 葬儀社向けシステム is no funeral.
+    Return None for no known kind. The generic design holds trades that have nothing in common, so there a keyword says
+    nothing about a known one: an insurance agency with the keyword 自動車 repairs no cars. 葬儀社向けシステム is no
+    funeral.
     """
-    unlike = trade == GENERIC and trade_of(industry).known
+    match = trade_of(industry)
+    unlike = trade == GENERIC and match.known
     own = industry.rpartition(FOR)[2]
     for number, text in enumerate(map(spelt, (own, *(() if unlike else keywords)))):
         for kind in kinds().values():
             if trade in kind.trades and (kind.by_keyword or number == 0) and kind.named_in(text):
                 return kind.name
-    return None
+    return match.kind if trade == match.design else None
 
 
 @cache

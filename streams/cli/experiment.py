@@ -65,7 +65,15 @@ def show(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> N
 @app.command()
 def stop(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Stop the page's experiment. While none runs, take back the winner: the page is itself again."""
-    _print(_after(data, f"/experiments/{lp_id}/stop", None, lp_id), as_json=as_json)
+    at = f"/experiments/{lp_id}"
+    seen = asyncio.run(state_at(*private_api(data), at, missing=True))
+    # without a running experiment, the stop is also for one whose start is on its way
+    runs = seen.get("status") == "running"
+    order = {"experiment_id": seen["experiment_id"], "intent": "stop"} if runs else None
+    state = _after(data, f"{at}/stop", order, lp_id)
+    _print(state, as_json=as_json)
+    if state["status"] == "decided" and not as_json:
+        out.print("the decision came before the stop, so the winner stays; another stop takes it back")
 
 
 def _after(data: Data, path: str, body: Answer | None, lp_id: str) -> Answer:
@@ -79,15 +87,19 @@ def _carried_out(state: Answer, accepted: Answer) -> bool:
         raise LpstreamError(f"the experiment was refused: {state['refused']['reason']}")
     if state.get("experiment_id") != accepted["experiment_id"]:
         return False
+    if accepted["command"] == "start":
+        return True
+    stopped: bool = state["status"] == "stopped"
     taken = accepted.get("takes_back")
-    ended = state["status"] == "stopped" and (taken is None or taken != state.get("fallback"))
-    return bool(accepted["command"] == "start" or ended)
+    if taken is None:  # a winner that was decided before the stop came stays
+        return stopped or state["winner"] not in (None, state["lp_id"])
+    return stopped and bool(taken != state.get("fallback"))
 
 
-async def state_at(api: str, token: str, path: str) -> Answer:
-    """Return the state at a path. Raise LpstreamError with the edge's message."""
+async def state_at(api: str, token: str, path: str, *, missing: bool = False) -> Answer:
+    """Return the state at a path; `missing` returns {} for 404. Raise LpstreamError with the message."""
     async with _session(token) as session:
-        return await _asked(session, "GET", api + path)
+        return await _asked(session, "GET", api + path, missing=missing)
 
 
 async def state_after(

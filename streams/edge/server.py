@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 DRAIN_POLL_S = 0.1
 PREFLIGHT_S = 7_200
+# the routes, in the metrics, of a request that is refused before its route is known, and of OPTIONS
+NO_ROUTE, PREFLIGHT = "none", "preflight"
 # A path that every program reads in the same way, because caches and proxies in front of the edge store responses by
 # path: no empty segment but the last, no `.` or `..`, nothing percent-encoded. A proxy may send the whole URL
 # (RFC 9112, 3.2.2).
@@ -56,6 +58,7 @@ class Edge:
         address = settings.page_base_url if listener == "public" else settings.api_base_url
         self._standing = standing_headers(address, public=listener == "public")
         self._fixed = {(item.method, item.template): item for item in self._routes if "{" not in item.template}
+        metrics.start_failures(listener, {NO_ROUTE, PREFLIGHT, *(item.template for item in self._routes)})
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request: check origin, rates, route and caller, then call the handler.
@@ -65,12 +68,12 @@ class Edge:
         started = time.perf_counter()
         begin_request(request.headers.get("X-Request-Id"))
         origin = request.headers.get(hdrs.ORIGIN) if self._listener == "public" else None
-        template = "none"
+        template = NO_ROUTE
         response: web.StreamResponse
         try:
             self._admit(request, origin)
             if request.method == "OPTIONS" and origin is not None:
-                template, response = "preflight", _preflight()
+                template, response = PREFLIGHT, _preflight()
             else:
                 matched, values = self._find(request)
                 template = matched.template

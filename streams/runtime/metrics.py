@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -99,11 +100,16 @@ SHOTS = _counter("lpstream_edge_screenshots_total")
 COLLECTIONS = _histogram("lpstream_edge_collection_seconds")
 
 
+def start_failures(listener: str, templates: Iterable[str]) -> None:
+    """Start the counters of 500 and 503 of these routes at 0, so that rate() sees the first failure."""
+    for template in templates:
+        for failure in ("500", "503"):
+            REQUESTS.labels(listener, template, failure)
+
+
 @cache
 def request_metrics(listener: str, template: str, status: int) -> tuple[Counter, Histogram]:
     """Return the counter and histogram of a request, cached because the label lookup is slow."""
-    for failure in ("500", "503"):
-        REQUESTS.labels(listener, template, failure)  # starts at 0, so that rate() sees the first failure
     return REQUESTS.labels(listener, template, str(status)), REQUEST_SECONDS.labels(listener, template)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from production_tools import ROOT
+from test_documented_steps import PAGE
 from test_image import compose
 from test_kubernetes import one, pods
 from test_network import BASE, built
@@ -55,3 +56,17 @@ def test_the_address_comes_from_a_file_of_the_operator() -> None:
     for place, path in (("compose", service["volumes"]), ("kubernetes", one(built(BASE), "StatefulSet", "prometheus"))):
         assert "alertmanager" in str(path)
         assert 'once alerts_url ""' in (ROOT / "infra" / place / "prepare").read_text("utf-8")
+
+
+def test_prometheus_is_reached_while_its_alertmanager_does_not_start() -> None:
+    manifests = built(BASE)
+    assert {"prometheus", "alertmanager"} <= {item["name"] for item in pods(manifests)["prometheus"]["containers"]}
+    assert one(manifests, "Service", "prometheus")["spec"]["publishNotReadyAddresses"] is True
+
+
+def test_the_documented_check_runs_the_alertmanager_of_both_layouts() -> None:
+    (container,) = [item for item in pods(built(BASE))["prometheus"]["containers"] if item["name"] == "alertmanager"]
+    [command] = [line for line in PAGE.splitlines() if "docker run" in line and line.startswith("    ")]
+    assert container["image"] == compose()["services"]["alertmanager"]["image"]
+    assert f" {container['image']} check-config /config/{CONFIG.name}" in command
+    assert f"$PWD/{CONFIG.parent.relative_to(ROOT)}:/config" in command

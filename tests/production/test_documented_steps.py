@@ -362,8 +362,8 @@ def test_kubectl_has_each_documented_subcommand() -> None:
 
 def test_documented_objects_are_in_the_manifests() -> None:
     made = {(item["kind"], item["metadata"]["name"]) for item in built(RECOMMENDED)}
-    kinds = {"deploy": "Deployment", "sts": "StatefulSet", "svc": "Service"}
-    named = re.findall(r"\b(deploy|sts|svc)/([a-z-]+)", "\n".join(commands()) + PAGE)
+    kinds = {"deploy": "Deployment", "sts": "StatefulSet", "svc": "Service", "scaledobject": "ScaledObject"}
+    named = re.findall(r"\b(deploy|sts|svc|scaledobject)/([a-z-]+)", "\n".join(commands()) + PAGE)
     assert len(named) >= 4
     assert {(kinds[kind], name) for kind, name in named} <= made
     assert ("Job", "migrate") in made

@@ -16,7 +16,7 @@ from schemas.errors import Retryable
 from schemas.experiments import EXPERIMENTS
 from schemas.generation import decode_model, encode_model
 from streams.edge.http.errors import HttpError
-from streams.edge.site.autopilot_commands import _check_switched
+from streams.edge.site.autopilot_commands import check_switched
 
 
 def hold(edge: RunningEdge, state: AutopilotState | Exception) -> None:
@@ -110,11 +110,11 @@ async def test_a_state_after_a_later_order_is_not_waited_for(noted: str, last: s
     async with running_edge() as edge:
         earlier = order(noted)
         await edge.services.experiments.note(earlier.key.decode(), encode_model(earlier))
-        await _check_switched(edge.services, "demo-a", step.state)
+        await check_switched(edge.services, "demo-a", step.state)
         newer = order(noted).model_copy(update={"requested_ms": NOW + 6_000})
         await edge.services.experiments.note(newer.key.decode(), encode_model(newer))
         with pytest.raises(HttpError, match="not carried out yet"):
-            await _check_switched(edge.services, "demo-a", step.state)
+            await check_switched(edge.services, "demo-a", step.state)
 
 
 @pytest.mark.parametrize(("since_ms", "waits"), [(NOW + 1, False), (NOW - 1, True)])
@@ -126,7 +126,7 @@ async def test_a_state_of_an_earlier_release_is_dated_by_its_step(since_ms: int,
     async with running_edge() as edge:
         await edge.services.experiments.note(noted.key.decode(), encode_model(noted))
         with pytest.raises(HttpError, match="not carried out yet") if waits else nullcontext():
-            await _check_switched(edge.services, "demo-a", state)
+            await check_switched(edge.services, "demo-a", state)
 
 
 async def test_the_note_of_an_order_has_its_place_in_the_log() -> None:

@@ -1,6 +1,7 @@
 """A request may have only telephone numbers that can be dialled and addresses that a browser opens."""
 
 import json
+from typing import Any
 
 import pytest
 from page_requests import BUSINESS, full, html_of, least
@@ -99,3 +100,35 @@ def test_contacts_that_an_earlier_release_stored_are_read() -> None:
     request, _ = varied(asked("copy"), stored)
     assert request.business == stored.request.business
     html_of(request)
+
+
+UNSEEN = ["\u200b", "\u3000\u00a0 ", "\u2060\u200d\ufe0f", "\u3164", "\u2800\u00ad", "\x00", "\u202e\n"]
+
+
+@pytest.mark.parametrize("unseen", UNSEEN)
+@pytest.mark.parametrize(
+    "field",
+    [
+        "industry", "keywords.0", "business.name", "business.address", "facts.hours", "facts.licences.0",
+        "facts.prices.0.label", "facts.prices.0.text", "facts.testimonials.0.text", "facts.sale.shipping",
+        "assets.picture_alt",
+    ],
+)  # fmt: skip
+def test_a_text_that_shows_nothing_is_an_error(field: str, unseen: str) -> None:
+    with pytest.raises(DecodeError) as raised:
+        decode_model(GenerationRequest, json.dumps(with_text(field, unseen)).encode())
+    assert raised.value.field == field
+    stored = model_from_object(GenerationRequest, with_text(field, "\u200b"), stored=True)
+    assert "\u200b" in stored.model_dump_json()
+    assert decode_model(GenerationRequest, json.dumps(with_text(field, f"{unseen}湯 {unseen}")).encode())
+
+
+def with_text(field: str, text: str) -> dict[str, Any]:
+    body: dict[str, Any] = full().model_dump(mode="json")
+    body["facts"]["prices"][0] |= {"yen": None, "text": "時価"}
+    *way, last = field.split(".")
+    inside: Any = body
+    for step in way:
+        inside = inside[int(step) if step.isdigit() else step]
+    inside[int(last) if last.isdigit() else last] = text
+    return body

@@ -14,6 +14,7 @@ from schemas.generation import decode_model
 from streams.cli.experiment import _carried_out
 
 DESIGN = {"lp_id": "demo-a", "arms": ["demo-a", "demo-b"], "goals": ["form"]}
+SOME = str(uuid4())
 
 
 def running(**change: Any) -> ExperimentState:
@@ -171,17 +172,38 @@ async def test_a_stop_that_names_its_experiment_ends_nothing_else() -> None:
         edge.services.experiments.take([decided])
         status, answer = await ask(edge, "POST", STOP, order)
         assert status == 409 and "intent: it is take_back now, not stop" in answer["message"]
-        assert (await ask(edge, "POST", STOP, {"experiment_id": order["experiment_id"]}))[1]["takes_back"] == "demo-b"
+        assert (await ask(edge, "POST", STOP, order | {"intent": "take_back"}))[1]["takes_back"] == "demo-b"
         assert len(edge.records) == 2
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [(b"{", 400), (b"[]", 400), ({"intent": "end"}, 422), ({"experiment_id": "1"}, 422), ({}, 202)]
+    ("body", "status", "words"),
+    [
+        (b"{", 400, "Bad Request"),
+        (b"[]", 400, "Bad Request"),
+        ({"intent": "end"}, 422, "intent"),
+        ({"experiment_id": "1"}, 422, "experiment_id"),
+        ({"intend": "stop"}, 422, "intend"),
+        ({"experimentId": SOME, "intent": "stop"}, 422, "experimentId"),
+        ({"intent": "stop"}, 422, "give both experiment_id and intent"),
+        ({"experiment_id": SOME}, 422, "give both experiment_id and intent"),
+        ({"experiment_id": SOME, "intent": None}, 422, "give both experiment_id and intent"),
+        ({"tenant_id": "acme"}, 403, "tenant_id"),
+    ],
 )
-async def test_a_stop_with_a_wrong_field_is_refused(body: Any, status: int) -> None:
+async def test_a_stop_with_a_wrong_field_is_refused(body: Any, status: int, words: str) -> None:
+    async with running_edge() as edge:
+        edge.services.experiments.take([running(status="decided", winner="demo-b", weights=[0, 1])])
+        found, answer = await ask(edge, "POST", STOP, body)
+        assert (found, edge.records) == (status, []) and words in answer["message"]
+        assert "Value error" not in answer["message"]
+
+
+@pytest.mark.parametrize("body", [{}, {"tenant_id": "demo"}, {"schema": 1, "experiment_id": None, "intent": None}])
+async def test_a_stop_without_its_fields_is_for_the_state_that_it_meets(body: Any) -> None:
     async with running_edge() as edge:
         edge.services.experiments.take([running()])
-        assert ((await ask(edge, "POST", STOP, body))[0], len(edge.records)) == (status, int(status == 202))
+        assert ((await ask(edge, "POST", STOP, body))[0], len(edge.records)) == (202, 1)
 
 
 async def test_a_repeated_start_is_no_other_command() -> None:
@@ -265,10 +287,13 @@ async def test_the_public_listener_has_no_commands() -> None:
         ({"status": "stopped", "fallback": "demo-b"}, None, True),
         ({"status": "stopped", "fallback": "demo-b"}, "demo-b", False),
         ({"status": "stopped", "fallback": None}, "demo-b", True),
+        ({"status": "decided", "winner": "demo-b"}, None, True),
+        ({"status": "decided", "winner": "demo-a"}, None, False),
+        ({"status": "decided", "winner": "demo-b"}, "demo-b", False),
     ],
 )
 def test_the_command_line_waits_until_the_winner_is_taken_back(
     state: dict[str, Any], taken: str | None, done: bool
 ) -> None:
     accepted = {"command": "stop", "experiment_id": "x"} | ({"takes_back": taken} if taken else {})
-    assert _carried_out({"experiment_id": "x", **state}, accepted) is done
+    assert _carried_out({"experiment_id": "x", "lp_id": "demo-a", "winner": None, **state}, accepted) is done

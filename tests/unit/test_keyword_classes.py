@@ -1,8 +1,13 @@
 """Keywords in the first sentence: which are a wish, a worry or a place, and which only end like one."""
 
 import pytest
+from page_requests import least
 
-from processors.pages.keywords import opening
+from processors.pages.keywords import classes, opening
+from processors.pages.slots import slots
+from processors.pages.trades import NAMES
+from processors.pages.words import kinds
+from schemas.copywriting import TOPIC_SLOT
 
 WISH, WORRY, PLACE = "「{}」と、お考えの方へ。", "「{}」。そんな思いを抱えている方へ。", "{}で、お探しの方へ。"
 WISHES = """
@@ -48,3 +53,24 @@ def test_a_keyword_has_the_class_that_it_means(sentence: str, keywords: str) -> 
 )  # fmt: skip
 def test_a_promise_or_a_name_opens_no_page(trade: str, keyword: str) -> None:
     assert opening(trade, [keyword]) == ""
+
+
+@pytest.mark.parametrize(
+    ("industry", "keyword", "sentence"),
+    [
+        ("葬儀社", "誕生日", ""), ("葬儀社", "記念日", ""), ("鍵屋", "記念日", ""), ("引越し", "お祝い", ""),
+        ("墓石店", "七五三", ""), ("質屋", "誕生日", ""), ("介護施設", "母の日", ""), ("保険代理店", "結婚式", ""),
+        ("葬儀社", "法事", "法事のことで、お考えの方へ。"), ("日本料理店", "法事", "法事のお食事に。"),
+        ("写真館", "七五三", "七五三のときに。"), ("神社", "七五三", "七五三のときに。"),
+        ("旅館", "記念日", "記念日のときに。"),
+        ("酒蔵", "父の日", "父の日の贈りものに。"), ("花屋", "母の日", "母の日の贈りものに。"), ("花屋", "法事", ""),
+        ("ケーキ屋", "誕生日", "誕生日に。"), ("レストラン", "誕生日", "誕生日のお食事に。"),
+    ],
+)  # fmt: skip
+def test_an_occasion_opens_only_pages_that_it_suits(industry: str, keyword: str, sentence: str) -> None:
+    assert slots(least(industry, keywords=[keyword]))[TOPIC_SLOT] == sentence
+
+
+def test_a_sentence_of_a_class_names_a_trade_or_a_kind() -> None:
+    names = {name for one in classes() for name in one.sentences} - {""}
+    assert names <= {*NAMES, *kinds()}

@@ -31,9 +31,9 @@ OF_UNSPECIFIC = {
 
 # by the number of its row in 日本標準産業分類: the kinds that the names of a row in the generic design may have
 OF_ROWS = {
-    "835": "seitai", "75": "hotel", "85": "care daycare children disability", "A": "garden",
-    "79": "pets farewell funeral grave photo cleaning belongings giving",
-    "D": "garden", "71": "car giving",
+    "835": "seitai", "75": "hotel", "85": "care daycare children disability", "A": "garden maker visit", "E": "maker",
+    "79": "pets farewell funeral grave photo cleaning belongings giving visit works",
+    "D": "garden works", "71": "car giving visit works",
 }  # fmt: skip
 
 
@@ -96,7 +96,7 @@ UNINSURED = """
 """
 INSURED = """
     内科 歯科 眼科 小児科 皮膚科 整形外科 産婦人科 心療内科 調剤薬局 クリニック アレルギー科 アトピー外来
-    メンタルクリニック
+    メンタルクリニック 医師会病院
 """
 
 
@@ -168,6 +168,18 @@ def test_a_page_of_a_buyer_sells_nothing(industry: str) -> None:
         ("タクシー会社 銭湯 映画館 図書館 寺院 消費者金融 カラオケ店 バス会社", "伺ってから決まります|内訳"),
         ("NPO NPO法人 募金活動", "料金|費用|お客様"),
         ("EC 雑貨 家具", "返品や交換|ご注文|予約注文"),
+        ("銭湯 映画館 神社 寺院 美術館 農家 酒蔵 窯元", "どうしよう|うまく言葉に|お悩み|かかる手間|頼"),
+        ("コンタクトレンズ", "贈り"),
+        ("引越し 鍵屋 害虫駆除 便利屋 水漏れ", "うまく言葉に"),
+        (
+            "助産院 助産所 助産師 産後ケア 産後ケア施設 訪問看護 訪問看護ステーション 義肢 義肢装具 コンタクトレンズ "
+            "献血ルーム 保健所 保健センター 遺伝子検査 医師会 検査センター",
+            "診察|診断|治療|診療|患者|保険証|お薬|処方",
+        ),
+        ("調剤薬局 ドラッグストア 漢方薬局", "診察|診断|治療|診療|患者|医院"),
+        ("整体院 整骨院 鍼灸院 柔道整復師 マッサージ エステサロン 眼鏡店 補聴器", "診察|診断|治療|診療|患者|保険証"),
+        ("行政書士 司法書士 社労士 税理士 弁理士", "訴訟|裁判|弁護|示談"),
+        ("学習塾 予備校 英会話教室 料理教室", "学校|卒業|入学|単位|学位"),
     ],
 )  # fmt: skip
 def test_a_page_says_only_what_is_true_of_its_trade(industries: str, never: str) -> None:

@@ -1,9 +1,14 @@
 """The check of a model's language: only finished Japanese copy is published."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from processors.pages.language import wrong_language
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
+
+REFUSALS = tomllib.loads((Path(__file__).parent / "corpora" / "refusals.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,7 @@ from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
         "ボタンの文言",
         "申し訳ありませんが、そのリクエストにはお答えできません", "AIとしてお答えします",
         "キャッチコピー案：庭とともに",
+        r"庭の\u3042る暮らし", r"\今だけ/", "「庭のある暮らし", "庭のある暮らし（一年中", "＊大切な＊庭を守ります",
     ],
 )  # fmt: skip
 def test_unfinished_or_foreign_text_is_refused(text: str) -> None:
@@ -39,8 +45,19 @@ def test_unfinished_or_foreign_text_is_refused(text: str) -> None:
         "Google Meetでのご相談も承ります", "庭の「困った」をお聞かせください", "（土日のご相談も承ります）",
         "3つの手順で進みます", "二〇二六年の春に",
         "【ご予約】お電話でどうぞ", "お茶、コーヒー、紅茶からお選びいただけます",
+        r"庭のある暮らしを、\n今日から", "・庭のある暮らし", "＼庭のある暮らし／", "1）庭の声をうかがいます",
         "説明をお聞きになってからお決めください", "コツは、水やりの時間",
     ],
 )  # fmt: skip
 def test_japanese_copy_is_published(text: str) -> None:
+    assert wrong_language(text) is None
+
+
+@pytest.mark.parametrize("text", (REFUSALS["refusals"] + REFUSALS["remarks"]).splitlines())
+def test_a_refusal_or_a_remark_of_a_model_is_no_copy(text: str) -> None:
+    assert wrong_language(text) is not None
+
+
+@pytest.mark.parametrize("text", REFUSALS["harmless"].splitlines())
+def test_a_business_may_say_what_it_cannot_do(text: str) -> None:
     assert wrong_language(text) is None

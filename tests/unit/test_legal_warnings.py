@@ -8,7 +8,7 @@ from page_requests import BUSINESS, FACTS, full, least
 
 from processors.pages.brief import brief_of, copy_fields
 from processors.pages.legal import page_warnings
-from processors.pages.licences import licences_of
+from processors.pages.licences import licences_of, unanswered
 from processors.pages.lint import forbidden
 from schemas.generation import GenerationRequest
 
@@ -45,7 +45,7 @@ def test_a_licensed_trade_is_asked_for_its_number_by_the_law(industry: str, numb
     request = least(industry)
     licences = [one.detail for one in page_warnings(request, brief_of(request)) if "facts.licences" in one.detail]
     assert any(number in detail and ("法" in detail or "規程" in detail) for detail in licences), licences
-    given = least(industry, facts={"licences": ["第00000号"]})
+    given = least(industry, facts={"licences": ["第00000号"] * len(licences)})
     assert ("legal_slot_missing", "facts.licences") not in warned(given)
 
 
@@ -66,6 +66,26 @@ def test_an_industry_shows_the_numbers_that_its_words_mean() -> None:
             read = shown(industries)
             wrong = {each: got for each, got in read.items() if not got or not of(number in one for one in got)}
             assert wrong == {}, number
+
+
+@pytest.mark.parametrize("industry", LICENCES["given"])
+def test_a_licence_is_known_in_its_usual_spellings(industry: str) -> None:
+    asked = licences_of(industry, sells=False)
+    wrong = [text for text in LICENCES["given"][industry] if unanswered(asked, text.split("；"))]
+    assert asked and wrong == []
+
+
+@pytest.mark.parametrize("industry", LICENCES["missing"])
+def test_another_text_answers_for_no_licence(industry: str) -> None:
+    asked = licences_of(industry, sells=False)
+    wrong = [text for text in LICENCES["missing"][industry] if not unanswered(asked, text.split("；"))]
+    assert asked and wrong == []
+
+
+def test_each_licence_that_is_not_given_has_its_warning() -> None:
+    given = least("探偵・質屋", facts={"licences": ["古物商許可 第1号", "創業1990年"]})
+    details = [one.detail for one in page_warnings(given, brief_of(given)) if "facts.licences" in one.detail]
+    assert ["質屋営業" in detail or "探偵業" in detail for detail in details] == [True, True]
 
 
 def test_goods_ask_for_a_licence_only_where_they_are_sold_at_a_distance() -> None:

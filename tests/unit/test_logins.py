@@ -37,5 +37,5 @@ def test_a_limit_of_zero_locks_out_no_client() -> None:
 def test_the_metrics_role_opens_only_metrics_and_probes() -> None:
     opened = {one.template for one in PRIVATE if not one.roles or "metrics" in one.roles}
     assert opened == {"/metrics", "/healthz", "/readyz"}
-    visitor = Visitor(Caller(Tenant(id="a"), "metrics"), "session")
+    visitor = Visitor(Caller(Tenant(id="a"), "metrics"), "session", ("token",))
     assert not visitor.may_ask and not visitor.may_look

@@ -6,9 +6,11 @@ Definitions and exports match, every metric is written, and labels stay in their
 import ast
 from pathlib import Path
 
+from edge_listeners import running_edge
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from infra.monitoring.definitions import metric_definitions
+from streams.edge.routes import PRIVATE, PUBLIC, STUDIO
 from streams.runtime import metrics
 
 ROOT = Path(__file__).parents[2]
@@ -109,8 +111,18 @@ def test_counters_have_a_series_with_the_time_of_their_creation() -> None:
             assert one.series() <= series, one.name
 
 
-def test_each_route_has_a_counter_of_failures_before_the_first_failure() -> None:
-    metrics.request_metrics("public", "/of-this-test", 204)
+async def test_each_route_of_an_edge_counts_failures_from_zero() -> None:
+    async with running_edge():
+        text = metrics.exposition().decode()
+    for listener, routes in (("public", PUBLIC), ("private", [*PRIVATE, *STUDIO])):
+        for template in ("none", "preflight", *(route.template for route in routes)):
+            for status in (500, 503):
+                labels = f'listener="{listener}",route="{template}",status="{status}"'
+                assert f"lpstream_edge_requests_total{{{labels}}} " in text, labels
+
+
+def test_the_counters_of_failures_start_before_the_first_response() -> None:
+    metrics.start_failures("public", ["/of-this-test"])
     labels = 'listener="public",route="/of-this-test"'
     for status in (500, 503):
         assert f'lpstream_edge_requests_total{{{labels},status="{status}"}} 0.0' in metrics.exposition().decode()

@@ -1,5 +1,7 @@
 """Refusals of the studio come at the form, in the visitor's language, and lose no typed text."""
 
+import hashlib
+import hmac
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -212,6 +214,12 @@ async def test_a_form_can_be_sent_after_a_new_login_until_tomorrow(edge: Running
         assert await posted(edge, TOKEN, wrong) == 403
     assert await posted(edge, TOKEN, form, Origin="https://evil.example") == 403
     assert await posted(edge, TOKEN, form, **{"Sec-Fetch-Site": "same-site"}) == 403
+
+
+async def test_a_form_of_the_release_before_is_admitted_in_its_session(edge: RunningEdge) -> None:
+    mine, other = (hmac.new(each.encode(), b"form", hashlib.sha256).hexdigest()[:32] for each in (TOKEN, ANALYST))
+    assert await posted(edge, TOKEN, mine) == 422, "422: it is admitted, and lacks a request id"
+    assert await posted(edge, TOKEN, other) == 403
 
 
 @pytest.mark.parametrize("odd", ["\xff", "\xed\xa0\x80", "é"])

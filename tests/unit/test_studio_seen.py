@@ -102,3 +102,16 @@ async def test_saved_settings_do_not_undo_the_order_of_another_person(edge: Runn
     hold(edge, state)
     assert (await ask(edge, PILOT, switched))[0] == 409, "another person has switched it on"
     assert (await ask(edge, PILOT, {"autopilot": "off"}))[0] == 303, "off is off"
+
+
+@pytest.mark.parametrize("other", [{"autopilot": "off"}, {"autopilot": "on", "approval": "on"}])
+async def test_saved_settings_do_not_undo_an_order_on_its_way(edge: RunningEdge, other: dict[str, str]) -> None:
+    hold(edge, state := on(approval=True))
+    saved = await form_of(edge, 'name="approval"')
+    seen = {"seen": saved["seen"]} if other["autopilot"] == "on" else {}
+    assert (await ask(edge, PILOT, other | seen))[0] == 303
+    sent = last_order(edge)
+    status, html, _ = await ask(edge, f"{PILOT}?lang=ja", saved)
+    assert status == 409 and "自動改善に別の操作がありました" in html and last_order(edge) == sent
+    hold(edge, state.model_copy(update={"command_id": sent.command_id}))
+    assert (await ask(edge, PILOT, await form_of(edge, 'name="approval"')))[0] == 303

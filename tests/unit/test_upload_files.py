@@ -18,6 +18,7 @@ from picture_files import (
     photo,
     png,
     scripted,
+    srgb,
     turned,
     with_profile,
     with_steps,
@@ -79,14 +80,18 @@ def test_names_hold_the_tenant_and_hashes_and_repeat() -> None:
     assert not set(files) & {file.key for file in prepare("t2", body)[1]}
 
 
+@pytest.mark.parametrize("profile", [None, srgb()], ids=["plain", "with a profile"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_applied_and_metadata_is_gone(orientation: int) -> None:
-    upload, files = opened(turned(photo(600, 400), orientation))
+def test_orientation_is_applied_and_metadata_is_gone(orientation: int, kind: str, profile: bytes | None) -> None:
+    body = turned(photo(600, 400), orientation, kind, icc_profile=profile)
+    upload, files = opened(body)
     assert (upload.width < upload.height) == (orientation > 4)
     whole = b"".join(files.values())
     assert b"SECRET" not in whole and b"Exif" not in whole and b"EXIF" not in whole
     red = {1: (0, 0), 2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}[orientation]
-    image = picture_of(turned(photo(600, 400), orientation)).convert("RGB")
+    image = picture_of(body).convert("RGB")
+    assert "icc_profile" not in image.info
     place = tuple(round((0.2, 0.8)[at] * side) for at, side in zip(red, image.size, strict=True))
     assert near(image.getpixel(place), (220, 20, 20))
 

@@ -38,7 +38,7 @@ async def give(
         raise HttpError(404, f"There is no published page {lp_id} of tenant {caller.tenant.id}")
     if command.command in ("approve", "reject"):
         state = await state_of(services, lp_id)
-        await _check_switched(services, lp_id, state)
+        await check_switched(services, lp_id, state)
         waits = state.variant_request_id if state is not None and state.step == "waiting_approval" else None
         seen = variant if variant is not None else str(command.variant_request_id or waits)
         if waits is None or seen != str(waits):
@@ -57,7 +57,7 @@ async def show(request: web.BaseRequest, services: Services, *, caller: Caller |
     return json_answer(200, state.model_dump(mode="json"))
 
 
-async def _check_switched(services: Services, lp_id: str, state: AutopilotState | None) -> None:
+async def check_switched(services: Services, lp_id: str, state: AutopilotState | None) -> None:
     """Raise HttpError 409 if the last order was a switch that `state` does not know of yet.
 
     The order in Redis may be an earlier one: an edge may fail to note its order.

@@ -62,7 +62,8 @@ async def stop(request: web.BaseRequest, services: Services, *, caller: Caller |
     """Stop the page's experiment. While none runs, take the winner back: the page is itself again."""
     caller = known(caller)
     body = await body_of(request, services, caller)
-    order = model_of(StopOrder, fields_of(body, caller)) if body else StopOrder()
+    given = fields_of(body, caller) if body else {}
+    order = model_of(StopOrder, {name: value for name, value in given.items() if name not in own(caller)})
     return _accepted(await end(services, caller, lp_id, order))
 
 
