@@ -13,7 +13,10 @@ DAY = date(2026, 11, 10)
 
 
 class Table:
-    """The table `tier_objects`: it drops an insert with a known token. `taken` has the author of each token."""
+    """The table `tier_objects`, which drops an insert with a known token.
+
+    `taken` has the author of each token.
+    """
 
     def __init__(self) -> None:
         self.taken: dict[str, str] = {}
