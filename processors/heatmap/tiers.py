@@ -25,7 +25,8 @@ OTHER_ZONE_DAYS = 1
 class TierRule:
     """Limits in days before today: `hot_days` stay in the hot tables, `warm_days` are readable.
 
-    The readable days are complete in every time zone. S3 may delete older days than `cold_days`, or none if it is 0.
+    The readable days are complete in every time zone. S3 may delete an object `cold_days` after its move to Glacier, or
+    never if that is 0.
     """
 
     hot_days: int
@@ -42,7 +43,7 @@ class TierRule:
 
     def may_be_expired(self, day: date, today: date) -> bool:
         """Return whether S3 may have deleted a day from Glacier by its age."""
-        return 0 < self.cold_days < (today - day).days
+        return 0 < self.cold_days < (today - day).days - self.warm_days - OTHER_ZONE_DAYS
 
 
 @dataclass(frozen=True, slots=True)

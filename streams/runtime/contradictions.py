@@ -80,8 +80,6 @@ def _addresses(settings: Any) -> Iterator[str]:
 def _tiers(settings: Any) -> Iterator[str]:
     if settings.tier_warm_days <= settings.tier_hot_days:
         yield f"{PREFIX}TIER_WARM_DAYS: give more days than {PREFIX}TIER_HOT_DAYS ({settings.tier_hot_days})"
-    if 0 < settings.tier_cold_days <= settings.tier_warm_days:
-        yield f"{PREFIX}TIER_COLD_DAYS: give 0, or more days than {PREFIX}TIER_WARM_DAYS ({settings.tier_warm_days})"
 
 
 def _bodies(settings: Any) -> Iterator[str]:

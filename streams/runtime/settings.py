@@ -73,8 +73,8 @@ class Settings(ExperimentSettings):
         0,
         ge=0,
         le=36_500,
-        description="Days before today (UTC) that stay on Glacier, if an expiry of your bucket deletes older ones. A "
-        "missing object of an older day is no problem. 0: none expires.",
+        description="Days after which an expiry of your bucket deletes an object of `heatmap-cold/`, from its move to "
+        "Glacier. Then a missing object is no problem. 0: none expires.",
     )
     tier_interval_s: float = Field(
         3_600.0,

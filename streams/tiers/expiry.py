@@ -29,18 +29,23 @@ def ages(settings: Settings) -> dict[str, int]:
 async def expire(settings: Settings, redis: Redis, objects: Objects, now: datetime) -> None:
     """Delete old objects, unless a process of the installation began to do so within the last day.
 
-    Raise Retryable or Refused if Redis or S3 fails; the next call tries again.
+    Raise Retryable or Refused after the other deletions, if Redis or S3 fails. After Retryable the next call tries
+    again.
     """
     try:
         if not await redis.set(DONE, "1", nx=True, ex=DAY_S):
             return
     except (RedisError, OSError) as error:
         raise Retryable(f"Redis: {type(error).__name__}") from error
-    try:
-        for prefix, age_s in ages(settings).items():
+    failed: list[Retryable | Refused] = []
+    for prefix, age_s in ages(settings).items():
+        try:
             count = await objects.delete_older(prefix, now - timedelta(seconds=age_s))
             log.info("%s: %d objects older than %d days deleted", prefix, count, age_s // DAY_S)
-    except (Retryable, Refused):
+        except (Retryable, Refused) as error:
+            failed.append(error)
+    if any(isinstance(error, Retryable) for error in failed):
         with contextlib.suppress(RedisError, OSError):
             await redis.delete(DONE)
-        raise
+    if failed:
+        raise failed[0]

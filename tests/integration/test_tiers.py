@@ -273,17 +273,17 @@ async def test_an_erasure_after_a_restore_of_lpstream_alone_loses_no_other_page(
 
 @full_only
 async def test_expired_cold_objects_are_gone_until_s3_has_them_again(stack: Stack) -> None:
-    async with World(stack, SITE, hot_days=1, warm_days=2, tier_cold_days=3) as world:
+    async with World(stack, SITE, hot_days=1, warm_days=2, tier_cold_days=1) as world:
         await load(world, 2)
         await world.run(4)
         one = next(entry for entry in await world.stores.ledger.objects() if entry.step is Step.COLD)
         archive = world.stores.archive
         await archive.copy(one.cold_key, "kept", STANDARD)
         await archive.delete([one.cold_key])
-        assert len((await world.run(4)).done["gone"]) == 1
-        clean(await world.tiers(4).erase([LP_IDS[0]], ""))
+        assert len((await world.run(5)).done["gone"]) == 1
+        clean(await world.tiers(5).erase([LP_IDS[0]], ""))
         await archive.copy("kept", one.cold_key, GLACIER)
-        assert {"returned", "erased"} <= (await world.run(4)).done.keys()
+        assert {"returned", "erased"} <= (await world.run(5)).done.keys()
         assert LP_IDS[0] not in await pages_at_rest(world)
 
 

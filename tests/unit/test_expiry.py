@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import Retryable
+from schemas.errors import Refused, Retryable
 from streams.runtime.settings import Settings
 from streams.tiers.expiry import ages, expire
 
@@ -68,3 +68,20 @@ async def test_after_a_failure_the_next_look_deletes() -> None:
         await expire(Settings(), redis, away, NOW)
     await expire(Settings(), redis, bucket, NOW)
     assert bucket.ages_s
+
+
+async def test_a_refused_prefix_stops_no_other_and_waits_a_day() -> None:
+    class Denied(Bucket):
+        async def delete_older(self, prefix: str, before: datetime) -> int:
+            if prefix == "copy/":
+                raise Refused("S3 refuses to delete")
+            return await super().delete_older(prefix, before)
+
+    redis: Any = Redis()
+    bucket: Any = Denied()
+    with pytest.raises(Refused, match="refuses to delete"):
+        await expire(Settings(), redis, bucket, NOW)
+    assert list(bucket.ages_s) == ["shots/"]
+    bucket.ages_s.clear()
+    await expire(Settings(), redis, bucket, NOW)
+    assert not bucket.ages_s

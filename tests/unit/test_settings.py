@@ -196,7 +196,6 @@ def test_each_start_warns_of_a_misspelt_setting(
         ({"s3_secret_access_key": "u"}, ["S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"]),
         ({"public_url": "https://a.example", "api_url": "https://A.example:443/api"}, ["PUBLIC_URL", "API_URL"]),
         ({"tier_hot_days": 9, "tier_warm_days": 9}, ["TIER_WARM_DAYS", "TIER_HOT_DAYS"]),
-        ({"tier_cold_days": 30}, ["TIER_COLD_DAYS", "TIER_WARM_DAYS"]),
     ],
 )
 def test_settings_that_contradict_each_other_are_named(changes: dict[str, Any], named: list[str]) -> None:

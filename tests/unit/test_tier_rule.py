@@ -104,8 +104,9 @@ def test_the_age_of_an_overdue_day_leaves_a_week_before_the_ttl(hot_days: int) -
 
 
 def test_s3_may_expire_cold_days_after_the_set_age_or_never() -> None:
-    rule = TierRule(7, 30, 365)
-    assert [rule.may_be_expired(ago(days), TODAY) for days in (365, 366)] == [False, True]
+    rule = TierRule(7, 30, 90)
+    assert [rule.leaves_warm(ago(days), TODAY) for days in (31, 32)] == [False, True]
+    assert [rule.may_be_expired(ago(days), TODAY) for days in (32 + 89, 32 + 90)] == [False, True]
     assert not RULE.may_be_expired(ago(9_999), TODAY)
 
 

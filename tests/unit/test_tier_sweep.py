@@ -19,7 +19,7 @@ from streams.tiers.stores import Clock
 TODAY = NOW.date()
 MOVED = date(2026, 11, 10)
 COLD = date(2026, 9, 1)
-AGE = (TODAY - COLD).days
+AGE = (TODAY - COLD).days - 31  # the days on Glacier, and one more
 ROWS = {"gone": 5, "a": 7, "b": 9}
 
 
