@@ -78,7 +78,7 @@ class TierObject:
 
     @property
     def expired_on_s3(self) -> bool:
-        """Whether S3 expired the object, so that this ledger has nothing of it to remove."""
+        """Whether S3 expired the object. If S3 has it again, it is cold again."""
         return self.step is Step.GONE and self.revision > 0 and not self.bytes
 
 

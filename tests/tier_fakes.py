@@ -24,7 +24,7 @@ def kept(rows: Rows, without: Iterable[Erasure]) -> Rows:
 
 
 def print_of(rows: Rows) -> Fingerprint:
-    return Fingerprint(len(rows), (sum(rows.values()),), sum(map(hash, rows.items())))
+    return Fingerprint(len(rows), (sum(rows.values()),), sum(map(hash, rows.items())) % 2**64)
 
 
 def tier_object(day: date, step: Step, rows: Rows, ident: str = "a") -> TierObject:
@@ -48,6 +48,7 @@ class Fakes:
     ready: bool = True
     thawing: bool = False
     age: timedelta = timedelta(days=20)
+    cold_days: int = 0
 
     def hold(self, entry: TierObject, rows: Rows) -> None:
         """Add an object with its rows, in the tier of its step."""
@@ -65,8 +66,8 @@ class Fakes:
     def stores(self) -> Any:
         settings = SimpleNamespace(kafka_bootstrap_servers="")
         return SimpleNamespace(
-            hot=Hot(self), warm=Warm(self), ledger=self, archive=self, rule=TierRule(7, 30), settings=settings,
-            readers_done=self.readers_done,
+            hot=Hot(self), warm=Warm(self), ledger=self, archive=self, readers_done=self.readers_done,
+            rule=TierRule(7, 30, self.cold_days), settings=settings,
         )  # fmt: skip
 
     async def readers_done(self) -> bool:

@@ -159,15 +159,23 @@ class Objects:
         return await self._call(work)
 
     async def delete_older(self, prefix: str, before: datetime) -> int:
-        """Remove the objects below a prefix whose last write was before a time. Return their number."""
-        count = 0
+        """Remove the objects below a prefix whose last write was before a time. Return their number.
+
+        Raise Refused after the other objects if S3 refuses to remove some.
+        """
+        count, refused = 0, list[Refused]()
         try:
             async for batch in obstore.list(self._store, prefix):
                 old = [str(entry["path"]) for entry in batch if entry["last_modified"] < before]
-                await self.delete(old)
-                count += len(old)
+                try:
+                    await self.delete(old)
+                    count += len(old)
+                except Refused as error:
+                    refused.append(error)
         except (exceptions.BaseError, OSError) as error:
             raise self._wrong(error) from error
+        if refused:
+            raise refused[0]
         return count
 
     async def delete(self, keys: list[str]) -> None:

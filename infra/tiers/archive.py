@@ -72,12 +72,21 @@ class Archive(Objects):
         )
 
     async def delete(self, keys: list[str]) -> None:
-        """Remove objects; missing objects count as removed."""
+        """Remove objects; missing objects count as removed.
+
+        Raise Refused if S3 did not delete all of them.
+        """
 
         def remove() -> None:
+            failed = []
             for start in range(0, len(keys), AT_A_TIME):
-                batch = [{"Key": key} for key in keys[start : start + AT_A_TIME]]
-                self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True})
+                batch = {"Objects": [{"Key": key} for key in keys[start : start + AT_A_TIME]], "Quiet": True}
+                failed += self._client.delete_objects(Bucket=self._bucket, Delete=batch).get("Errors", ())
+            if failed:
+                raise Refused(
+                    f"S3 bucket {self._bucket}: {len(failed)} objects were not deleted, the first is "
+                    f"{failed[0]['Key']}: {failed[0]['Code']}; check the permission s3:DeleteObject"
+                )
 
         await self._call(remove)
 

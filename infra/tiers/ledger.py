@@ -71,7 +71,8 @@ class Ledger:
         A run first counts the day's objects, then reads the partitions. So two runs that would move the same rows
         publish the same number, and one of them fails.
         """
-        return await self._add([item], f"publish:{item.source}:{item.day.isoformat()}:{number}", now)
+        # tokens of 0.1.0 begin with `publish:`; it counted other objects, so the same number may be of another move
+        return await self._add([item], f"move:{item.source}:{item.day.isoformat()}:{number}", now)
 
     async def take(self, steps: Sequence[TierObject], now: datetime) -> bool:
         """Take all steps or none, atomically. Return False if another run took the first."""

@@ -25,11 +25,13 @@ OTHER_ZONE_DAYS = 1
 class TierRule:
     """Limits in days before today: `hot_days` stay in the hot tables, `warm_days` are readable.
 
-    The readable days are complete in every time zone.
+    The readable days are complete in every time zone. S3 may delete an object `cold_days` after its move to Glacier, or
+    never if that is 0.
     """
 
     hot_days: int
     warm_days: int
+    cold_days: int = 0
 
     def leaves_hot(self, day: date, today: date) -> bool:
         """Return whether a day is too old for the hot tables and belongs on S3."""
@@ -38,6 +40,10 @@ class TierRule:
     def leaves_warm(self, day: date, today: date) -> bool:
         """Return whether a day is too old for S3 and belongs on Glacier."""
         return (today - day).days > self.warm_days + OTHER_ZONE_DAYS
+
+    def may_be_expired(self, day: date, today: date) -> bool:
+        """Return whether S3 may have deleted a day from Glacier by its age."""
+        return 0 < self.cold_days < (today - day).days - self.warm_days - OTHER_ZONE_DAYS
 
 
 @dataclass(frozen=True, slots=True)

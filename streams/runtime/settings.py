@@ -69,6 +69,13 @@ class Settings(ExperimentSettings):
         le=3_650,
         description="Days before today (UTC) that stay readable; older ones move from S3 to Glacier.",
     )
+    tier_cold_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after which an expiry of your bucket deletes an object of `heatmap-cold/`, from its move to "
+        "Glacier. Then a missing object is no problem. 0: none expires.",
+    )
     tier_interval_s: float = Field(
         3_600.0,
         ge=0,

@@ -72,7 +72,8 @@ class Freezer:
             return
         for entry in objects:
             await self._stores.warm.drop(entry.name)
-        await self._stores.archive.delete([entry.key for entry in objects])
+        with self._report.attempt(f"{len(objects)} warm copies"):
+            await self._stores.archive.delete([entry.key for entry in objects])
 
     async def restore(self, objects: Sequence[TierObject], days: int) -> None:
         """Make objects readable until `days` days from today, and no shorter than an earlier call asked for.

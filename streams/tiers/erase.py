@@ -56,7 +56,8 @@ class Eraser:
                 if await self._is_readable(entry) and await self._replace(entry, concerned):
                     replaced.append(entry)
         await self._freezer.remove_warm(replaced)
-        await self._stores.archive.delete([entry.cold_key for entry in replaced])
+        with self._report.attempt(f"{len(replaced)} cold copies with erased pages"):
+            await self._stores.archive.delete([entry.cold_key for entry in replaced])
 
     async def _is_readable(self, entry: TierObject) -> bool:
         """Return whether the object has its recorded rows on S3, after a restore of a cold object.

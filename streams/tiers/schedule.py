@@ -46,6 +46,10 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
             await stores.close()
 
     async def _once(self, stores: Stores, clock: Clock) -> None:
+        try:
+            await expire(self._settings, stores.redis, stores.archive, clock.now)
+        except LpstreamError as error:
+            log.warning("expiry: %s", error)
         problems = await _problems_of_last_run(stores)
         if problems is not None:
             metrics.TIER_PROBLEMS.set(problems)
@@ -53,7 +57,6 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
             tell(report)
             await _note_run(stores, report, self._settings.tier_interval_s)
         await observe(stores, clock)
-        await expire(self._settings, stores.redis, stores.archive, clock.now)
 
     async def _run(self, clock: Clock) -> Report | None:
         try:

@@ -33,7 +33,7 @@ class Stores:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.rule = TierRule(settings.tier_hot_days, settings.tier_warm_days)
+        self.rule = TierRule(settings.tier_hot_days, settings.tier_warm_days, settings.tier_cold_days)
         self.clickhouse = open_writer(settings, answer_timeout_s=ANSWER_TIMEOUT_S)
         self.archive = open_archive(settings)
         self.redis: Redis = open_line(settings, socket_s=SOCKET_S).redis

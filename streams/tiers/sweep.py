@@ -1,10 +1,11 @@
 """The removal of leftovers of interrupted runs, and the comparison of the ledger with the bucket."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from infra.tiers.archive import Held
+from processors.heatmap.tiers import TierRule
 from schemas.tiers import WARM_STEPS, Step, TierObject
 from streams.tiers.stores import WAITING, Clock, Report, Stores
 
@@ -20,16 +21,20 @@ async def sweep(stores: Stores, clock: Clock, objects: Sequence[TierObject], rep
     be empty or older than the bucket.
     """
     held_warm, held_cold = await stores.archive.held(WARM_PREFIX), await stores.archive.held(COLD_PREFIX)
-    await _compare(stores, clock, objects, [*held_warm, *held_cold], report)
+    held = {obj.key: obj for obj in [*held_warm, *held_cold]}
+    _compare(objects, held, stores.rule, clock, report)
+    await _note_expired(stores, clock, objects, held, report)
     readable = {entry.name: entry for entry in objects if entry.step in WARM_STEPS}
-    tables, keys = await stores.warm.names(), {obj.key for obj in held_warm}
+    tables = await stores.warm.names()
     for entry in readable.values():
-        if entry.name not in tables and entry.key in keys:
+        if entry.name not in tables and entry.key in held:
             await stores.warm.create(entry)
     names = tables - readable.keys()
-    dead = _dead(held_warm, {entry.key: entry for entry in objects if entry.step not in WARM_STEPS}, clock)
+    gone = [entry for entry in objects if entry.step is Step.GONE]
+    chilled = [entry for entry in objects if entry.step is Step.COLD and entry.cold_key in held]
+    dead = _dead(held_warm, {entry.key: entry for entry in [*gone, *chilled]}, clock)
     # A copy on Glacier of a warm object is from an interrupted move. The next move uses it.
-    dead += _dead(held_cold, {entry.cold_key: entry for entry in objects if entry.step is Step.GONE}, clock)
+    dead += _dead(held_cold, {entry.cold_key: entry for entry in gone if not entry.expired_on_s3}, clock)
     if not (names or dead):
         return
     if not await stores.readers_done():
@@ -37,45 +42,56 @@ async def sweep(stores: Stores, clock: Clock, objects: Sequence[TierObject], rep
         return
     for name in names:
         await stores.warm.drop(name)
-    await stores.archive.delete(dead)
+    with report.attempt("leftovers"):
+        await stores.archive.delete(dead)
 
 
-async def _compare(
-    stores: Stores, clock: Clock, objects: Sequence[TierObject], held: Sequence[Held], report: Report
+def _compare(
+    objects: Sequence[TierObject], held: Mapping[str, Held], rule: TierRule, clock: Clock, report: Report
 ) -> None:
-    """Report missing and unknown objects. If only cold objects are missing, S3 has expired them."""
-    keys = {obj.key for obj in held}
-    known = {key for entry in objects if not entry.expired_on_s3 for key in (entry.key, entry.cold_key)}
-    lost = [("S3", entry.key, entry) for entry in objects if entry.step in WARM_STEPS and entry.key not in keys]
-    frozen = [entry for entry in objects if entry.step in (Step.COLD, Step.RESTORED) and entry.cold_key not in keys]
-    for key in sorted(keys - known):
+    """Report objects that are missing, and objects that the ledger does not name."""
+    known = {key for entry in objects for key in (entry.key, entry.cold_key)}
+    for key in sorted(held.keys() - known):
         report.problems.append(
             f"{key}: the table tier_objects does not name this object, so it was not removed; "
             'see "Backup and restore" in docs/production.md'
         )
-    if lost or keys - known:
-        lost += [("Glacier", entry.cold_key, entry) for entry in frozen]
-    else:
-        await _note_expired(stores, clock, frozen, report)
-    for place, key, entry in lost:
-        report.problems.append(f"{entry.name}: its object on {place} is missing ({key})")
+    for entry in objects:
+        if entry.step in WARM_STEPS and entry.key not in held:
+            report.problems.append(f"{entry.name}: its object on S3 is missing ({entry.key})")
+        if _is_cold_copy_missing(entry, held) and not rule.may_be_expired(entry.day, clock.today):
+            report.problems.append(
+                f"{entry.name}: its object on Glacier is missing ({entry.cold_key}); restore it from the "
+                "bucket's versions, or set LPSTREAM_TIER_COLD_DAYS if S3 deletes objects of this age"
+            )
 
 
-async def _note_expired(stores: Stores, clock: Clock, frozen: Iterable[TierObject], report: Report) -> None:
-    """Record expired objects as gone. A restored object stays until its last day."""
-    for entry in frozen:
+async def _note_expired(
+    stores: Stores, clock: Clock, objects: Sequence[TierObject], held: Mapping[str, Held], report: Report
+) -> None:
+    """Record expired objects as gone, and as cold if S3 has them again.
+
+    A restored object stays until its last day.
+    """
+    for entry in objects:
+        if entry.expired_on_s3 and entry.cold_key in held:
+            what, step, size = "returned", Step.COLD, held[entry.cold_key].bytes
+        elif _is_cold_copy_missing(entry, held) and stores.rule.may_be_expired(entry.day, clock.today):
+            what, step, size = "gone", Step.GONE, 0
+        else:
+            continue
         if entry.step is Step.RESTORED and entry.until >= clock.today:
             continue
-        if await stores.archive.look(entry.cold_key) is not None:
-            continue
-        # the warm copy of a restored object is still to be removed
-        size = entry.bytes if entry.step is Step.RESTORED else 0
-        gone = replace(entry, revision=entry.revision + 1, step=Step.GONE, bytes=size)
-        if await stores.ledger.take([gone], clock.now):
-            report.note("gone", entry.source, entry.day, entry.fingerprint.rows, entry.bytes)
+        after = replace(entry, revision=entry.revision + 1, step=step, bytes=size)
+        if await stores.ledger.take([after], clock.now):
+            report.note(what, entry.source, entry.day, entry.fingerprint.rows, size or entry.bytes)
 
 
-def _dead(held: Iterable[Held], unread: dict[str, TierObject], clock: Clock) -> list[str]:
+def _is_cold_copy_missing(entry: TierObject, held: Mapping[str, Held]) -> bool:
+    return entry.step in (Step.COLD, Step.RESTORED) and entry.cold_key not in held
+
+
+def _dead(held: Iterable[Held], unread: Mapping[str, TierObject], clock: Clock) -> list[str]:
     """Return the keys of held objects that no view reads, without objects that may be in writing."""
-    pairs = [(obj, unread[obj.key]) for obj in held if obj.key in unread and not unread[obj.key].expired_on_s3]
+    pairs = [(obj, unread[obj.key]) for obj in held if obj.key in unread]
     return [obj.key for obj, entry in pairs if entry.revision or clock.now - obj.modified > YOUNG]

@@ -272,22 +272,35 @@ async def test_an_erasure_after_a_restore_of_lpstream_alone_loses_no_other_page(
 
 
 @full_only
-async def test_cold_objects_that_s3_expired_are_gone_until_they_are_named_again(world: World) -> None:
-    await load(world, 2)
+async def test_expired_cold_objects_are_gone_until_s3_has_them_again(stack: Stack) -> None:
+    async with World(stack, SITE, hot_days=1, warm_days=2, tier_cold_days=1) as world:
+        await load(world, 2)
+        await world.run(4)
+        one = next(entry for entry in await world.stores.ledger.objects() if entry.step is Step.COLD)
+        archive = world.stores.archive
+        await archive.copy(one.cold_key, "kept", STANDARD)
+        await archive.delete([one.cold_key])
+        assert len((await world.run(5)).done["gone"]) == 1
+        clean(await world.tiers(5).erase([LP_IDS[0]], ""))
+        await archive.copy("kept", one.cold_key, GLACIER)
+        assert {"returned", "erased"} <= (await world.run(5)).done.keys()
+        assert LP_IDS[0] not in await pages_at_rest(world)
+
+
+@full_only
+async def test_a_lost_object_is_a_problem_until_it_is_noted_as_gone(world: World) -> None:
+    await load(world, 3)
     await world.run(4)
-    one = next(entry for entry in await world.stores.ledger.objects() if entry.step is Step.COLD)
-    archive = world.stores.archive
-    await archive.copy(one.cold_key, "kept", STANDARD)
-    await archive.delete([one.cold_key])
-    assert len((await world.run(4)).done["gone"]) == 1
-    clean(await world.tiers(4).erase([LP_IDS[0]], ""))
-    await archive.copy("kept", one.cold_key, GLACIER)
-    report = await world.tiers(4).run()
-    assert report is not None and [line.split(":")[0] for line in report.problems] == [one.cold_key]
-    again = next(line.strip() for line in RUNBOOKS.splitlines() if "INSERT INTO lpstream.tier_objects" in line)
-    await world.writer.command(again.replace("…", one.name))
-    assert "erased" in (await world.run(4)).done
-    assert LP_IDS[0] not in await pages_at_rest(world)
+    entries = await world.stores.ledger.objects()
+    for step in (Step.COLD, Step.SETTLED):
+        lost = next(entry for entry in entries if entry.step is step)
+        await world.stores.archive.delete([lost.key, lost.cold_key])
+        report = await world.tiers(4).run()
+        assert report is not None and [line.split(":")[0] for line in report.problems] == [lost.name]
+        sql = next(line.strip() for line in RUNBOOKS.splitlines() if "INSERT INTO lpstream.tier_objects" in line)
+        await world.writer.command(sql.replace("…", lost.name))
+        await world.run(4)
+    assert await world.sums("lpstream", 0, 3)
 
 
 @full_only

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
+from schemas.errors import Refused, Retryable
 from streams.runtime.settings import Settings
 from streams.tiers.expiry import ages, expire
 
@@ -20,6 +23,9 @@ class Redis:
             return None
         self.ends_s[name] = ex
         return True
+
+    async def delete(self, name: str) -> None:
+        del self.ends_s[name]
 
 
 class Bucket:
@@ -48,3 +54,34 @@ async def test_one_process_deletes_once_a_day() -> None:
         await expire(Settings(), redis, bucket, NOW)  # type: ignore[arg-type]
     assert first.ages_s and not second.ages_s
     assert list(redis.ends_s.values()) == [86_400]
+
+
+async def test_after_a_failure_the_next_look_deletes() -> None:
+    class Away(Bucket):
+        async def delete_older(self, prefix: str, before: datetime) -> int:
+            raise Retryable("S3 is away")
+
+    redis: Any = Redis()
+    away: Any = Away()
+    bucket: Any = Bucket()
+    with pytest.raises(Retryable, match="S3 is away"):
+        await expire(Settings(), redis, away, NOW)
+    await expire(Settings(), redis, bucket, NOW)
+    assert bucket.ages_s
+
+
+async def test_a_refused_prefix_stops_no_other_and_waits_a_day() -> None:
+    class Denied(Bucket):
+        async def delete_older(self, prefix: str, before: datetime) -> int:
+            if prefix == "copy/":
+                raise Refused("S3 refuses to delete")
+            return await super().delete_older(prefix, before)
+
+    redis: Any = Redis()
+    bucket: Any = Denied()
+    with pytest.raises(Refused, match="refuses to delete"):
+        await expire(Settings(), redis, bucket, NOW)
+    assert list(bucket.ages_s) == ["shots/"]
+    bucket.ages_s.clear()
+    await expire(Settings(), redis, bucket, NOW)
+    assert not bucket.ages_s

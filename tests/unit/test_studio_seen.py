@@ -115,3 +115,18 @@ async def test_saved_settings_do_not_undo_an_order_on_its_way(edge: RunningEdge,
     assert status == 409 and "自動改善に別の操作がありました" in html and last_order(edge) == sent
     hold(edge, state.model_copy(update={"command_id": sent.command_id}))
     assert (await ask(edge, PILOT, await form_of(edge, 'name="approval"')))[0] == 303
+
+
+@pytest.mark.parametrize("was_on_before", [False, True])
+async def test_two_people_who_switch_autopilot_on_do_not_undo_each_other(
+    edge: RunningEdge, was_on_before: bool
+) -> None:
+    if was_on_before:
+        hold(edge, on(approval=True).model_copy(update={"on": False}))
+    first = {"autopilot": "on", "approval": "on", "seen": ""}
+    assert (await ask(edge, PILOT, first))[0] == 303
+    sent = last_order(edge)
+    status, html, _ = await ask(edge, f"{PILOT}?lang=ja", {"autopilot": "on", "seen": ""})
+    assert status == 409 and "自動改善に別の操作がありました" in html
+    assert (await ask(edge, PILOT, first))[0] == 303, "a double click is one order"
+    assert last_order(edge) == sent and len(edge.records) == 1

@@ -103,6 +103,13 @@ def test_the_age_of_an_overdue_day_leaves_a_week_before_the_ttl(hot_days: int) -
     assert overdue_age([partition(hot_days + 2), partition(23), partition(25, 24)], rule, TODAY) == 23
 
 
+def test_s3_may_expire_cold_days_after_the_set_age_or_never() -> None:
+    rule = TierRule(7, 30, 90)
+    assert [rule.leaves_warm(ago(days), TODAY) for days in (31, 32)] == [False, True]
+    assert [rule.may_be_expired(ago(days), TODAY) for days in (32 + 89, 32 + 90)] == [False, True]
+    assert not RULE.may_be_expired(ago(9_999), TODAY)
+
+
 def test_settled_objects_chill_and_restored_objects_expire() -> None:
     old = [tier_object(32, step) for step in Step]
     assert [one.step for one in to_chill(old, RULE, TODAY)] == [Step.SETTLED]

@@ -51,7 +51,9 @@ class Installation:
         self.report: Report | Exception | None = Report()
         self.observing: Exception | None = None
         monkeypatch.setattr(schedule, "Tiers", lambda *_: self)
+        self.expiries, self.expiring = 0, cast(Exception | None, None)
         monkeypatch.setattr(schedule, "observe", self._observe)
+        monkeypatch.setattr(schedule, "expire", self._expire)
 
     async def run(self) -> Report | None:
         self.runs += 1
@@ -63,10 +65,18 @@ class Installation:
         if self.observing is not None:
             raise self.observing
 
+    async def _expire(self, *_: object) -> None:
+        self.expiries += 1
+        if self.expiring is not None:
+            raise self.expiring
+
     async def look(self) -> None:
-        """Let a worker check the tiers once."""
-        stores = cast(Any, SimpleNamespace(redis=self.keys))
-        await TierSchedule(load_settings(tier_interval_s=3_600))._once(stores, CLOCK)
+        """Let a worker check the tiers once. Old objects expire once, also if the look fails."""
+        stores, expiries = cast(Any, SimpleNamespace(redis=self.keys, archive=None)), self.expiries
+        try:
+            await TierSchedule(load_settings(tier_interval_s=3_600))._once(stores, CLOCK)
+        finally:
+            assert self.expiries == expiries + 1
 
 
 @pytest.fixture
@@ -99,6 +109,12 @@ async def test_a_failed_run_counts(installation: Installation) -> None:
     with pytest.raises(Retryable):
         await installation.look()
     assert failed_runs() - before == 1
+
+
+async def test_a_failed_expiry_stops_no_run(installation: Installation) -> None:
+    installation.expiring = Retryable("S3 is away")
+    await installation.look()
+    assert installation.runs == 1
 
 
 async def test_a_failed_look_after_a_run_is_no_failed_run(installation: Installation) -> None:

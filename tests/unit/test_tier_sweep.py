@@ -19,6 +19,7 @@ from streams.tiers.stores import Clock
 TODAY = NOW.date()
 MOVED = date(2026, 11, 10)
 COLD = date(2026, 9, 1)
+AGE = (TODAY - COLD).days - 31  # the days on Glacier, and one more
 ROWS = {"gone": 5, "a": 7, "b": 9}
 
 
@@ -49,6 +50,7 @@ def step_of(fakes: Fakes, entry: TierObject) -> Step:
 @pytest.mark.parametrize("orders", [[], [ERASURE]])
 async def test_a_cold_object_that_s3_expired_is_gone_and_stops_nothing(orders: list[Any]) -> None:
     fakes = with_due_day()
+    fakes.cold_days = AGE - 1
     entry = lose(fakes, tier_object(COLD, Step.COLD, ROWS))
     fakes.orders = orders
     report = await fakes.run()
@@ -58,14 +60,37 @@ async def test_a_cold_object_that_s3_expired_is_gone_and_stops_nothing(orders: l
     assert (again.problems, "gone" in again.done) == ([], False)
 
 
-async def test_an_expired_object_that_comes_back_is_reported_not_removed() -> None:
-    fakes = with_due_day()
+@pytest.mark.parametrize("cold_days", [0, AGE])
+async def test_a_missing_object_that_s3_may_not_have_expired_is_a_problem(cold_days: int) -> None:
+    fakes = Fakes(cold_days=cold_days)
+    entries = [lose(fakes, tier_object(COLD + timedelta(days=number), Step.COLD, ROWS)) for number in range(3)]
+    report = await fakes.run()
+    assert [line.split(":")[0] for line in report.problems] == [entry.name for entry in entries]
+    assert all("LPSTREAM_TIER_COLD_DAYS" in line for line in report.problems)
+    assert {step_of(fakes, entry) for entry in entries} == {Step.COLD}
+
+
+async def test_an_expired_object_is_gone_beside_unknown_and_lost_ones() -> None:
+    fakes = Fakes(cold_days=AGE - 1)
+    lost, old = tier_object(MOVED, Step.SETTLED, ROWS), tier_object(COLD, Step.COLD, ROWS)
+    lose(fakes, lost), lose(fakes, old)
+    fakes.bucket[f"heatmap/table={SOURCE}/date=2026-11-01/unknown.parquet"] = ROWS, STANDARD
+    report = await fakes.run()
+    assert (len(report.problems), step_of(fakes, old)) == (2, Step.GONE)
+
+
+async def test_an_expired_object_that_comes_back_is_cold_and_is_erased() -> None:
+    fakes = Fakes(cold_days=AGE - 1)
     entry = lose(fakes, tier_object(COLD, Step.COLD, ROWS))
     await fakes.run()
     fakes.bucket[entry.cold_key] = ROWS, GLACIER
     report = await fakes.run()
-    assert len(report.problems) == 1 and entry.cold_key in report.problems[0]
-    assert entry.cold_key in fakes.bucket
+    assert (report.problems, fakes.bucket) == ([], {entry.cold_key: (ROWS, GLACIER)})
+    assert (step_of(fakes, entry), len(report.done["returned"])) == (Step.COLD, 1)
+    assert fakes.steps[entry.name].bytes == entry.bytes
+    fakes.orders = [ERASURE]
+    assert (await fakes.run()).problems == []
+    assert [rows for rows, _ in fakes.bucket.values()] == [{"a": 7, "b": 9}]
 
 
 async def test_cold_objects_are_not_gone_if_the_bucket_lacks_warm_ones_too() -> None:
@@ -78,7 +103,7 @@ async def test_cold_objects_are_not_gone_if_the_bucket_lacks_warm_ones_too() -> 
 
 
 async def test_a_restored_object_whose_cold_copy_expired_ends_on_its_last_day() -> None:
-    fakes = Fakes()
+    fakes = Fakes(cold_days=AGE - 1)
     entry = replace(tier_object(COLD, Step.RESTORED, ROWS), until=TODAY)
     fakes.hold(entry, ROWS)
     fakes.bucket.pop(entry.cold_key)
@@ -87,6 +112,30 @@ async def test_a_restored_object_whose_cold_copy_expired_ends_on_its_last_day() 
     for _ in range(2):
         assert (await fakes.run(NOW + timedelta(days=1))).problems == []
     assert (step_of(fakes, entry), fakes.bucket, fakes.tables) == (Step.GONE, {}, {})
+
+
+async def test_a_restored_object_without_cold_copy_stays_until_it_is_repaired() -> None:
+    fakes = Fakes()
+    entry = replace(tier_object(COLD, Step.RESTORED, ROWS), until=TODAY - timedelta(days=1))
+    fakes.hold(entry, ROWS)
+    copy = fakes.bucket.pop(entry.cold_key)
+    for _ in range(2):
+        assert entry.cold_key in (await fakes.run()).problems[0]
+        assert (step_of(fakes, entry), list(fakes.bucket)) == (Step.RESTORED, [entry.key])
+    fakes.bucket[entry.cold_key] = copy
+    assert (await fakes.run()).problems == []
+    assert (step_of(fakes, entry), fakes.bucket) == (Step.COLD, {entry.cold_key: copy})
+
+
+async def test_the_warm_copy_of_a_cold_object_goes_only_if_the_cold_copy_exists() -> None:
+    fakes = Fakes()
+    entry = lose(fakes, tier_object(COLD, Step.COLD, ROWS))
+    fakes.bucket[entry.key] = ROWS, STANDARD
+    assert len((await fakes.run()).problems) == 1
+    assert list(fakes.bucket) == [entry.key]
+    fakes.bucket[entry.cold_key] = ROWS, GLACIER
+    assert (await fakes.run()).problems == []
+    assert list(fakes.bucket) == [entry.cold_key]
 
 
 @pytest.mark.parametrize("step", [Step.SETTLED, Step.COLD])
@@ -129,6 +178,41 @@ async def test_a_missing_cold_object_is_refused_and_not_called_readable() -> Non
     archive = Archive(None, Client(), "bucket")  # type: ignore[arg-type]
     with pytest.raises(Refused, match="heatmap-cold/a"):
         await archive.thaw("heatmap-cold/a", 2)
+
+
+class Denying:
+    """A client of S3 that lists the objects that it did not delete, with status 200."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def delete_objects(self, Delete: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: N803  # boto3's name
+        self.calls += 1
+        return {"Errors": [{"Key": one["Key"], "Code": "AccessDenied"} for one in Delete["Objects"][:1]]}
+
+
+async def test_a_delete_that_s3_refuses_is_an_error_after_the_other_deletes() -> None:
+    client = Denying()
+    archive = Archive(None, client, "bucket")  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="2 objects were not deleted, the first is key0: AccessDenied"):
+        await archive.delete([f"key{number}" for number in range(1_001)])
+    assert client.calls == 2
+
+
+async def test_refused_deletes_stop_neither_erasures_nor_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: object) -> None:
+        raise Refused("S3 bucket lpstream: AccessDenied")
+
+    monkeypatch.setattr(Fakes, "delete", refused)
+    fakes = with_due_day()
+    fakes.orders = [ERASURE]
+    fakes.hold(tier_object(MOVED, Step.SETTLED, ROWS, "b"), ROWS)
+    fakes.hold(tier_object(COLD, Step.SETTLED, {"a": 1}), {"a": 1})
+    leftover = tier_object(COLD, Step.GONE, ROWS, "c")
+    fakes.hold(leftover, ROWS)
+    report = await fakes.run()
+    assert {"erased", "moved", "chilled"} <= report.done.keys()
+    assert len(report.problems) >= 3 and all("AccessDenied" in line for line in report.problems)
 
 
 async def test_the_missing_table_of_a_readable_object_is_created() -> None:

@@ -58,16 +58,22 @@ async def show(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def check_switched(services: Services, lp_id: str, state: AutopilotState | None) -> None:
-    """Raise HttpError 409 if the last order was a switch that `state` does not know of yet.
+    """Raise HttpError 409 if the last order was a switch that is not carried out yet."""
+    if (sent := await switch_on_its_way(services, lp_id, state)) is not None:
+        raise HttpError(409, f"The order {sent.command} to autopilot is not carried out yet; try again in some seconds")
+
+
+async def switch_on_its_way(services: Services, lp_id: str, state: AutopilotState | None) -> AutopilotCommand | None:
+    """Return the last order if it was a switch that `state` does not know of yet.
 
     The order in Redis may be an earlier one: an edge may fail to note its order.
     """
     stored = await services.experiments.sent(f"autopilot-command:{lp_id}")
     sent = decode_model(AutopilotCommand, stored) if stored is not None else None
     if sent is None or sent.command not in ("on", "off"):
-        return
-    if state is None or (state.command_id != sent.command_id and _done_ms(state) < sent.requested_ms):
-        raise HttpError(409, f"The order {sent.command} to autopilot is not carried out yet; try again in some seconds")
+        return None
+    done = state is not None and (state.command_id == sent.command_id or _done_ms(state) >= sent.requested_ms)
+    return None if done else sent
 
 
 def _done_ms(state: AutopilotState) -> int:

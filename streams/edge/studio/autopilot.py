@@ -10,7 +10,7 @@ from processors.studio.experiments import reason
 from schemas.autopilot import AutopilotState
 from schemas.errors import LpstreamError
 from streams.edge.http.errors import HttpError
-from streams.edge.site.autopilot_commands import check_switched, give, state_of
+from streams.edge.site.autopilot_commands import give, state_of, switch_on_its_way
 from streams.edge.studio.auth import Redirect, Visit
 from streams.edge.studio.awaiting import address, named
 from streams.edge.studio.directory import Page
@@ -26,10 +26,16 @@ async def order(visit: Visit, lp_id: str) -> tuple[int, str]:
 
     If it is refused, return an HTTP status and the word for it. After an accepted order, raise Redirect to the page
     that waits for it. A form that switches autopilot on names the last order that its page has shown: it does not undo
-    the order of another person, also if that is not carried out yet.
+    the order of another person, also if that is not carried out yet. The same order on its way is sent once.
     """
-    if visit.form[FIELD] == "on" and not await _unchanged(visit, lp_id):
-        return 409, "pilot_error_changed"
+    if visit.form[FIELD] == "on":
+        state = await state_of(visit.services, lp_id)
+        sent = await switch_on_its_way(visit.services, lp_id, state)
+        same = sent is None or (sent.command == "on" and sent.approval == ("approval" in visit.form))
+        if not same or visit.form.get(SEEN, "") != _seen(state):
+            return 409, "pilot_error_changed"
+        if sent is not None:  # for example a double click
+            raise Redirect(address(lp_id, ORDERED, sent.command_id))
     fields = {"command": visit.form[FIELD], "approval": "approval" in visit.form}
     visit.services.admission.tenant(visit.known.tenant).pay_records(1)
     try:
@@ -60,17 +66,6 @@ async def panel(visit: Visit, lp_id: str, page: Page | None) -> dict[str, Any] |
         "reason": reason(state.reason.partition(" because of ")[0] if english else state.reason, visit.language),
         "about": about(state.about, visit.language),
     }
-
-
-async def _unchanged(visit: Visit, lp_id: str) -> bool:
-    """Return whether the order that the form's page has shown is still the last."""
-    state, seen = await state_of(visit.services, lp_id), visit.form.get(SEEN, "")
-    if seen:
-        try:
-            await check_switched(visit.services, lp_id, state)
-        except HttpError:
-            return False
-    return seen == _seen(state)
 
 
 def _seen(state: AutopilotState | None) -> str:
