@@ -39,7 +39,7 @@ class Class:
         return text in self.words or self.pattern.fullmatch(text) is not None
 
     def sentence(self, trade: str, kind: str | None) -> str:
-        """Return the sentence of a kind of shop, or else that of its trade, or else that of all trades."""
+        """Return the sentence of a kind of shop, or else of its trade, or else of all trades."""
         return next(self.sentences[name] for name in (kind, trade, "") if name is not None and name in self.sentences)
 
 

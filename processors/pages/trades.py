@@ -209,7 +209,7 @@ def trade_of(industry: str) -> TradeMatch:
 
 
 def _kind(last: Named, every: list[Named], words: Spelt) -> str | None:
-    """Return the kind of the name that gives the design, if nothing else in the industry speaks against it."""
+    """Return the kind of the last name; None if the industry says more than the name."""
     alike = all(named.row.kind == last.row.kind or named.inside(last) for named in every)
     around = _OTHER_KIND.search(words.kana[: last.start]) or not _SAME_KIND.match(words.kana, last.end)
     return last.row.kind if alike and not around else None
