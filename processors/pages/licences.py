@@ -147,7 +147,7 @@ def _listed() -> tuple[Licence, ...]:
 
 
 def _whole(name: str) -> re.Pattern[str]:
-    """Return the pattern of a name; a letter follows only a long English name: cpanel is no cpa."""
+    """Return the pattern of a name. A short English name ends at a word's end: cpa is not in cpanel."""
     if not name.isascii():
         return re.compile(re.escape(name))
     end = f"{_BUSINESS}*(?![a-z])" if len(name) <= _SHORT else ""

@@ -97,7 +97,7 @@ def _carried_out(state: Answer, accepted: Answer) -> bool:
 
 
 async def state_at(api: str, token: str, path: str, *, missing: bool = False) -> Answer:
-    """Return the state at a path; `missing` returns {} for 404. Raise LpstreamError with the message."""
+    """Return the state at a path. If `missing`, return {} for 404. Raise LpstreamError with the message."""
     async with _session(token) as session:
         return await _asked(session, "GET", api + path, missing=missing)
 
@@ -130,7 +130,7 @@ def _session(token: str) -> aiohttp.ClientSession:
 async def _asked(
     session: aiohttp.ClientSession, method: str, url: str, body: Answer | None = None, *, missing: bool = False
 ) -> Answer:
-    """Return the answer. Raise LpstreamError with the edge's message; `missing` returns {} for 404."""
+    """Return the edge's answer. If `missing`, return {} for 404. Raise LpstreamError with its message."""
     try:
         async with session.request(method, url, json=body) as response:
             answer: Answer = await response.json()

@@ -107,7 +107,7 @@ class Found:
 
 
 def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
-    """Return the pages to erase: the given ids, or the tenant's, by prefix and by the tenants file.
+    """Return the pages to erase: the given ids, or the pages that the tenants file gives the tenant.
 
     Raise LpstreamError if the file does not have the tenant: its listed pages would stay.
     """

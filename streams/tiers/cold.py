@@ -76,7 +76,7 @@ class Freezer:
             await self._stores.archive.delete([entry.key for entry in objects])
 
     async def restore(self, objects: Sequence[TierObject], days: int) -> None:
-        """Make objects readable until `days` days from today, and no shorter than an earlier call asked for.
+        """Make objects readable until `days` days from today, or longer if an earlier call asked for it.
 
         Request objects from Glacier that are not readable yet; a later call restores them.
         """

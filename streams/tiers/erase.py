@@ -60,7 +60,7 @@ class Eraser:
             await self._stores.archive.delete([entry.cold_key for entry in replaced])
 
     async def _is_readable(self, entry: TierObject) -> bool:
-        """Return whether the object has its recorded rows on S3, after a restore of a cold object.
+        """Restore a cold object, and return whether the object has its recorded rows on S3.
 
         If not, report why. Fewer rows are not a proof of an earlier erasure: the object's table may be missing.
         """

@@ -30,7 +30,7 @@ class Mover:
         self._say = say
 
     async def plan(self, objects: Sequence[TierObject]) -> list[Move]:
-        """Return the moves that are due, none while the workers have not read the log up to today.
+        """Return the moves that are due. Return none while the workers have not read the log up to today.
 
         Until then rows may still come into partitions that look complete. The report gets the reason.
         """
@@ -50,7 +50,7 @@ class Mover:
             await self._publish([(export, move.number) for export, move in pairs if export is not None])
 
     async def _export(self, move: Move, erased: int) -> TierObject | None:
-        """Do steps 1 and 2. Return None if no rows are left, or if object and partitions differ.
+        """Do steps 1 and 2 of a move. Return None if no rows are left, or if object and partitions differ.
 
         The second case is a problem in the report.
         """

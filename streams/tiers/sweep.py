@@ -15,7 +15,7 @@ YOUNG = timedelta(days=1)
 
 
 async def sweep(stores: Stores, clock: Clock, objects: Sequence[TierObject], report: Report) -> None:
-    """Remove tables and objects that no view reads, create missing tables, and compare objects.
+    """Remove tables and objects that no view reads, and create missing tables.
 
     Report objects that are missing, or that the ledger does not name. Remove only objects that it names, because it may
     be empty or older than the bucket.
@@ -69,7 +69,7 @@ def _compare(
 async def _note_expired(
     stores: Stores, clock: Clock, objects: Sequence[TierObject], held: Mapping[str, Held], report: Report
 ) -> None:
-    """Record expired objects as gone, and as cold if S3 has them again.
+    """Record objects as gone if S3 has expired them, and as cold if S3 has them again.
 
     A restored object stays until its last day.
     """

@@ -6,10 +6,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from buckets import Bucket
 from page_requests import INDUSTRIES, full, html_of
 from picture_files import encoded, photo
 
-from infra.s3.objects import StoredObject
 from processors.pages.brief import brief_of
 from processors.pages.copywriting import assemble
 from processors.pages.curated import assets_at
@@ -25,26 +25,6 @@ from streams.pictures.stored import html_key, source_key
 OLD, NEW = "https://old.example", "https://new.example/sites"
 LP = "acme-1"
 KEY = f"pages/{LP}/index.html"
-
-
-class Bucket:
-    """Objects in memory. It stands for the page store."""
-
-    def __init__(self, **objects: bytes) -> None:
-        self.objects = dict(objects)
-
-    async def get(self, key: str) -> StoredObject | None:
-        return StoredObject(self.objects[key], "text/html", "e") if key in self.objects else None
-
-    async def put(self, key: str, body: bytes, content_type: str, cache_control: str) -> None:
-        self.objects[key] = body
-
-    async def names(self, beginning: str) -> list[str]:
-        return [key for key in self.objects if key.startswith(beginning)]
-
-    async def delete(self, keys: list[str]) -> None:
-        for key in keys:
-            self.objects.pop(key, None)
 
 
 def source(industry: str = "beauty") -> Source:
