@@ -148,7 +148,7 @@ def _none(lp_id: str) -> HttpError:
 
 
 async def _known_to(services: Services, caller: Caller, lp_id: str) -> ExperimentState | None:
-    """Return the newest state of the page's experiment, for its owner. Raise HttpError 503 without a store."""
+    """Return the page's newest experiment state for its owner. Raise HttpError 503 without a store."""
     if not caller.tenant.owns(lp_id):
         return None
     state, answered = await _newest(services, lp_id)
