@@ -103,9 +103,20 @@ def unanswered(asked: list[Licence], given: list[str]) -> list[Licence]:
     """Return the licences that no given text names.
 
     A number without the name of any licence answers for one that is left, if there is such a number for each. Numbers
-    for taxes, addresses and telephone numbers do not count.
+    for taxes, addresses and telephone numbers do not count. A text with several numbers counts also by its parts.
     """
     texts = [_TAXES.sub(" ", text) for text in map(typed, given) if not _ADDRESS.match(text)]
+    left = _left(asked, texts)
+    return left and min(left, _left(asked, [part for text in texts for part in _parts(text)]), key=len)
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a text between commas and slashes, without addresses and telephone numbers."""
+    return [part for part in re.split("[、,/]", text) if not _ADDRESS.match(part)]
+
+
+def _left(asked: list[Licence], texts: list[str]) -> list[Licence]:
+    """Return the licences that no text answers for."""
     names = [[one for one in _listed() if one.answer.search(text)] for text in texts]
     left = [
         one
