@@ -47,7 +47,9 @@ _SUFFIXES = (
 )
 # the words around a name that leave its kind as it is: 引越しセンター, 農家さん; a 市民農園 has other growers
 _SAME_KIND = re.compile("(?:し|さん|業者?|会社|専門|店|屋|家|場|所|施設|法人|せんたー|さーびす|ぼっくす)*$")
-_OTHER_KIND = re.compile("(?:用|貸し?|市民|体験|狩り)の?$")
+_OTHER_KIND = re.compile(
+    "(?:用|貸し?|市民|体験|狩り|移動|出張|訪問|自宅|家庭|ほーむ|電子|おんらいん|ねっと|ばーちゃる|vr)の?$"
+)
 # 歯 科, A.G.A.
 _SPACED = re.compile(r"(?<=[一-龥])[ ・･·]+(?=[一-龥])|(?<=\b[a-z])\.")
 _KANA, _LATIN = re.compile("[ぁ-んー]+"), re.compile("[a-z -]+")
