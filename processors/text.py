@@ -37,7 +37,9 @@ def written(text: str) -> str:
     Soft hyphens and joiners are removed: inside a Japanese word they show nothing. The backslashes of line breaks and
     quotes that were escaped twice are removed, too, as are a single quote at an end and a list mark at the beginning.
     """
-    text = _QUOTED.sub("", _BREAK.sub(" ", _JOINERS.sub("", text)))
+    text = _JOINERS.sub("", text)
+    if "\\" in text:
+        text = _QUOTED.sub("", _BREAK.sub(" ", text))
     text = shown(_HALF_KANA.sub(lambda kana: unicodedata.normalize("NFKC", kana[0]), text))
     if text.count('"') % 2:
         text = text.removesuffix('"') if text.endswith('"') else text.removeprefix('"')

@@ -83,6 +83,7 @@ _REFUSAL = re.compile(
     "お力になれず申し訳|ません。別の(?:題材|テーマ|質問|リクエスト|内容)を(?:どうぞ|お試し|ご指定|お知らせ)"
 )
 _PAIRS = (("「", "」"), ("『", "』"), ("【", "】"), ("（(", "）)"))
+_OPENING = re.compile("[「『【（(]")
 _COUNT = re.compile(
     r"(?:[（(［【]|[。※])(全角)?(?:全|半角|約)?([0-9]{2,3}) ?(?:文?字|characters?)(?:です)?[）)］】]?。?$"
 )
@@ -96,7 +97,7 @@ def wrong_language(text: str) -> str | None:
         return other
     if bare.rstrip("。") in _descriptions():
         return f"「{bare[:20]}」：スキーマの説明をそのまま書いています"
-    if "\\" in bare or any(_count(bare, first) > _count(bare, last) for first, last in _PAIRS):
+    if "\\" in bare or (_OPENING.search(bare) and any(_count(bare, one) > _count(bare, two) for one, two in _PAIRS)):
         return f"「{bare[:20]}」：「\\」や、閉じていないかっこがあります"
     if _UNUSUAL.search(bare) is None:
         return None
