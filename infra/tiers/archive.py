@@ -20,7 +20,7 @@ AT_A_TIME = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An object in the store's listing; `bytes` is its size."""
+    """An object as S3 lists it. `bytes` is its size."""
 
     key: str
     bytes: int
@@ -72,7 +72,7 @@ class Archive(Objects):
         )
 
     async def delete(self, keys: list[str]) -> None:
-        """Remove objects; missing objects count as removed.
+        """Remove objects. Missing objects count as removed.
 
         Raise Refused if S3 did not delete all of them.
         """
@@ -91,7 +91,7 @@ class Archive(Objects):
         await self._call(remove)
 
     async def thaw(self, key: str, days: int) -> bool:
-        """Return whether a cold object can be read now; if not, request a restore for `days` days.
+        """Return whether a cold object can be read now. If not, request a restore for `days` days.
 
         S3 takes 3 to 5 hours (tier Standard). A store without restores answers with a code of NO_RESTORE. Raise Refused
         if the object is missing.

@@ -249,7 +249,7 @@ async def test_a_tenant_is_erased_with_all_its_pages(world: World) -> None:
 
 @full_only
 async def test_an_interrupted_erasure_is_completed_by_the_next_run(world: World) -> None:
-    """Only the page's last file and its result remain; only the result names the request."""
+    """The page's HTML and its result remain. The request's id stands only in the result."""
     objects = open_objects(world.settings)
     await objects.delete([source_key(CUT.pages[0])])
     await erase(world, "--lp", CUT.pages[0])

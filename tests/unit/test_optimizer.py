@@ -116,7 +116,7 @@ class Counts:
 
 
 class Sources:
-    """The stores of autopilot in memory: pages that are not there, findings, and results by request."""
+    """The stores of autopilot, in memory: missing pages, findings, and results by request."""
 
     def __init__(self) -> None:
         self.gone: set[str] = set()

@@ -1,4 +1,4 @@
-"""The heatmap worker's tier schedule: it runs for months, so its checks must not leak clients."""
+"""The tier schedule of a heatmap worker. It runs for months, so its checks must close their clients."""
 
 import asyncio
 import gc

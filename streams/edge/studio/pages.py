@@ -160,7 +160,7 @@ async def progress(visit: Visit, request_id: str) -> web.Response:
 
 
 async def _variant(visit: Visit, result: Result | None) -> dict[str, Any]:
-    """Return the variables of a variant. The result of one that was not made does not name its parent."""
+    """Return a variant's template variables. If it was not made, the address names its parent."""
     variant, error = (result.variant, result.error) if result else (None, None)
     query = visit.request.query.get("of", "")
     asked = query if LP_ID.fullmatch(query) and visit.known.caller.tenant.owns(query) else ""
